@@ -1,0 +1,1 @@
+"""longtake: streaming text-to-video."""

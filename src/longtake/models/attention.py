@@ -1,0 +1,179 @@
+"""Attention over video tokens: rotary positions, and the rules that say which frames a frame may see.
+
+Shapes: B batch, T latent frames, N tokens of one latent frame, S = T·N tokens, H heads, D head channels.
+Keys and values are `[B, S, H, D]`. A rule receives *unrotated* queries and keys and owns everything that depends on
+position, so that the network itself knows nothing of windows, sinks or caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROPE_THETA = 10000.0
+
+
+class KeyValue(NamedTuple):
+    """Keys and values of some tokens, each `[B, S, H, D]`."""
+
+    k: Tensor
+    v: Tensor
+
+
+class Grid(NamedTuple):
+    """Size of one latent frame in tokens."""
+
+    height: int
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        return self.height * self.width
+
+
+class Rotary(NamedTuple):
+    """Cosines and sines of the rotary angles, each `[S, D/2]`, float32."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+@lru_cache(maxsize=256)
+def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.device) -> Rotary:
+    """Rotary angles of whole latent frames standing at the temporal indices `positions`.
+
+    Time, height and width have their own channels, `D − 4⌊D/6⌋`, `2⌊D/6⌋` and `2⌊D/6⌋` of them, and their own
+    spectrum (Wan 2.1). Angles are computed in float64.
+    """
+    spatial = 2 * (head_dim // 6)
+    t = torch.tensor(positions, dtype=torch.float64)
+    h = torch.arange(grid.height, dtype=torch.float64)
+    w = torch.arange(grid.width, dtype=torch.float64)
+    shape = (len(positions), grid.height, grid.width)
+    angles = torch.cat(
+        [
+            _angles(t, head_dim - 2 * spatial)[:, None, None].expand(*shape, -1),
+            _angles(h, spatial)[None, :, None].expand(*shape, -1),
+            _angles(w, spatial)[None, None, :].expand(*shape, -1),
+        ],
+        dim=-1,
+    ).flatten(0, 2)
+    return Rotary(angles.cos().float().to(device), angles.sin().float().to(device))
+
+
+def _angles(index: Tensor, channels: int) -> Tensor:
+    frequency = ROPE_THETA ** (-torch.arange(0, channels, 2, dtype=torch.float64) / channels)
+    return index[:, None] * frequency
+
+
+def rotate(x: Tensor, angles: Rotary) -> Tensor:
+    """Rotate adjacent channel pairs of `x [B, S, H, D]`; computed in float32, returned in the dtype of `x`."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = angles.cos[:, None], angles.sin[:, None]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention on `[B, S, H, D]` tensors; `mask` is True where a query may see a key."""
+    out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+    return out.transpose(1, 2)
+
+
+def block_causal_mask(num_frames: int, block: int, device: torch.device | None = None) -> Tensor:
+    """`[T, T]`, True where frame (row) may see frame (column): all frames up to the end of its own block."""
+    index = torch.arange(num_frames, device=device) // block
+    return index[:, None] >= index[None, :]
+
+
+class AttentionRule(Protocol):
+    """Self-attention of one forward pass, called once a layer."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Unrotated `q, k, v [B, S, H, D]` of the tokens in the pass → attention output `[B, S, H, D]`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeClip:
+    """All frames in one pass: bidirectional without a mask, block-causal and the like with one."""
+
+    grid: Grid
+    positions: tuple[int, ...]
+    """Temporal index of each frame in the pass."""
+    mask: Tensor | None = None
+    """`[T, T]` over frames, True where a frame (row) may see a frame (column)."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
+        return attend(rotate(q, angles), rotate(k, angles), v, self._token_mask())
+
+    def _token_mask(self) -> Tensor | None:
+        if self.mask is None:
+            return None
+        n = self.grid.tokens
+        return self.mask.repeat_interleave(n, 0).repeat_interleave(n, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedContext:
+    """A block of new frames beside keys and values that are already known (a KV cache).
+
+    The new tokens see the whole context and each other. What the pass computed for them is left in `new`,
+    unrotated, for whoever wants to remember it.
+    """
+
+    grid: Grid
+    positions: tuple[int, ...]
+    """Temporal index of each new frame."""
+    past: Sequence[KeyValue]
+    """For each layer the context, keys already rotated; `S` may be 0. Batch 1 serves any batch."""
+    new: list[KeyValue] = field(default_factory=list)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.new.append(KeyValue(k, v))
+        angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
+        past_k, past_v = (x.expand(k.shape[0], -1, -1, -1) for x in self.past[layer])
+        return attend(
+            rotate(q, angles), torch.cat([past_k, rotate(k, angles)], 1), torch.cat([past_v, v], 1)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What one block of frames sees: the frames (its own last) and the temporal index each stands at."""
+
+    frames: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockViews:
+    """The plain form of every streaming cache: the whole past in one pass, keys rotated anew for each block.
+
+    Slow, exact, and free of state: the oracle that `CachedContext` is tested against.
+    """
+
+    grid: Grid
+    blocks: tuple[tuple[int, ...], ...]
+    """Frames (indices into the pass) of each block, in order."""
+    views: tuple[View, ...]
+    """What each block sees."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n = self.grid.tokens
+        q, k, v = (x.unflatten(1, (-1, n)) for x in (q, k, v))
+        out = [self._block(q, k, v, block, view) for block, view in zip(self.blocks, self.views, strict=True)]
+        return torch.cat(out, 1)
+
+    def _block(self, q: Tensor, k: Tensor, v: Tensor, block: tuple[int, ...], view: View) -> Tensor:
+        where = dict(zip(view.frames, view.positions, strict=True))
+        own = rotary(tuple(where[f] for f in block), self.grid, q.shape[-1], q.device)
+        seen = rotary(view.positions, self.grid, q.shape[-1], q.device)
+        q_block, k_seen, v_seen = q[:, list(block)], k[:, list(view.frames)], v[:, list(view.frames)]
+        return attend(rotate(q_block.flatten(1, 2), own), rotate(k_seen.flatten(1, 2), seen), v_seen.flatten(1, 2))
