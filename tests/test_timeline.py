@@ -18,7 +18,7 @@ def test_a_prompt_is_a_timeline_of_one_cue_at_the_start() -> None:
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n"])
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
-    with pytest.raises(UserError, match="prompt: .* says nothing"):
+    with pytest.raises(UserError, match=r"prompt: .* says nothing"):
         Timeline.from_prompt(prompt)
 
 

@@ -29,7 +29,7 @@ class CueError(UserError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cue:
-    """One direction: from a moment on, show this prompt. Raises `CueError` for a field that cannot be used."""
+    """One direction: show this prompt from a moment on. Raises `CueError` for a field that will not do."""
 
     prompt: str
     """What is to be seen; not empty."""
