@@ -1,11 +1,12 @@
 """The streaming contract of every codec: pixels to latents and back, one latent frame at a time.
 
-A stream starts with one pixel frame, which becomes the first latent frame; from then on every latent frame stands
-for `temporal_stride` pixel frames (four in the Wan VAE). A codec keeps what it must remember of the past in a
-`CodecState`, never in itself, so that one codec serves many streams and a stream can be stopped and taken up again.
+A stream starts with one pixel frame, which becomes the first latent frame; from then on every latent frame
+stands for `temporal_stride` pixel frames (four in the Wan VAE). A codec keeps what it must remember of the
+past in a `CodecState`, never in itself, so that one codec serves many streams and a stream can be stopped and
+taken up again.
 
-However many latent frames a call is given, the codec steps through them one by one with the same tensor shapes.
-So the grouping of calls cannot change a single byte of what comes out.
+However many latent frames a call is given, the codec steps through them one by one with the same tensor
+shapes. So the grouping of calls cannot change a single byte of what comes out.
 
 Shapes: B batch, T pixel frames, F latent frames, C latent channels, H W pixels, h w latent cells.
 Pixels are `uint8 [B, T, H, W, 3]` at the edges and floats `[B, 3, T, H, W]` in [-1, 1] inside.
@@ -24,7 +25,16 @@ from torch import Tensor, nn
 
 from longtake.errors import UserError
 
-__all__ = ["Codec", "CodecState", "Slot", "StreamState", "frames_for_latents", "latents_for_frames", "to_float", "to_uint8"]
+__all__ = [
+    "Codec",
+    "CodecState",
+    "Slot",
+    "StreamState",
+    "frames_for_latents",
+    "latents_for_frames",
+    "to_float",
+    "to_uint8",
+]
 
 Slot = Tensor | Literal["Rep"] | None
 """One layer's memory: features, the Wan VAE's mark for "seen one frame, kept none", or nothing yet."""
@@ -35,7 +45,7 @@ _EMPTY, _MARK, _FEATURES = 0, 1, 2
 def frames_for_latents(latent_frames: int, temporal_stride: int) -> int:
     """Pixel frames that a stream of `latent_frames` latent frames stands for."""
     if latent_frames < 1:
-        raise UserError(f"{latent_frames} latent frames given; a stream has at least 1")
+        raise UserError(f"{latent_frames} latent frames given; a stream has at least 1: use 1 or more")
     return 1 + temporal_stride * (latent_frames - 1)
 
 
@@ -95,15 +105,17 @@ class StreamState:
         position, *shape = tensors[f"{prefix}.position"].tolist()
         slots: list[Slot] = []
         for index, kind in enumerate(tensors[f"{prefix}.kinds"].tolist()):
-            slots.append({_EMPTY: None, _MARK: "Rep"}.get(kind) or _stored(tensors, f"{prefix}.slot.{index}", kind))
-        return cls(position=position, shape=(shape[0], shape[1], shape[2]) if any(shape) else None, slots=slots)
+            slots.append("Rep" if kind == _MARK else _stored(tensors, f"{prefix}.slot.{index}", kind))
+        return cls(
+            position=position, shape=(shape[0], shape[1], shape[2]) if any(shape) else None, slots=slots
+        )
 
 
 def _stored(tensors: Mapping[str, Tensor], key: str, kind: int) -> Tensor | None:
     if kind == _EMPTY:
         return None
     if key not in tensors:
-        raise UserError(f"this snapshot is damaged: the codec's {key} is missing")
+        raise UserError(f"this snapshot is damaged: the codec's {key} is missing; restore another one")
     return tensors[key].clone()
 
 
@@ -138,11 +150,13 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def encode_step(self, pixels: Tensor, stream: StreamState) -> Tensor:
-        """`[B, 3, 1 or temporal_stride, H, W]` to one latent frame `[B, C, 1, h, w]`; replaces `stream.slots`."""
+        """`[B, 3, 1 or temporal_stride, H, W]` to a latent frame `[B, C, 1, h, w]`; replaces
+        `stream.slots`."""
 
     @abstractmethod
     def decode_step(self, latent: Tensor, stream: StreamState) -> Tensor:
-        """One latent frame `[B, C, 1, h, w]` to `[B, 3, 1 or temporal_stride, H, W]`; replaces `stream.slots`."""
+        """A latent frame `[B, C, 1, h, w]` to `[B, 3, 1 or temporal_stride, H, W]`; replaces
+        `stream.slots`."""
 
     def start(self) -> CodecState:
         """A state at the beginning of a stream."""
@@ -153,20 +167,23 @@ class Codec(nn.Module, ABC):
         """Encode the next pixel frames of a stream.
 
         `frames` is `uint8 [B, T, H, W, 3]` or floats `[B, 3, T, H, W]` in [-1, 1]. T must fill whole groups:
-        1 + a multiple of the temporal stride on the first call, a multiple of it afterwards. Frames that do not fill
-        a group are refused rather than kept waiting, so that a state never hides pixels. Returns `[B, C, F, h, w]`.
+        1 + a multiple of the temporal stride on the first call, a multiple of it afterwards. Frames that do
+        not fill a group are refused rather than kept waiting, so that a state never hides pixels. Returns
+        `[B, C, F, h, w]`.
         """
         dtype = next(self.parameters()).dtype
         pixels = to_float(frames, dtype) if frames.dtype == torch.uint8 else frames.to(dtype)
         if pixels.ndim != 5 or pixels.shape[1] != 3:
             raise UserError(
-                f"frames of shape {list(frames.shape)} ({frames.dtype}) given; a codec takes uint8 [B, T, H, W, 3] "
-                "or floats [B, 3, T, H, W]"
+                f"frames of shape {list(frames.shape)} ({frames.dtype}) given; a codec takes "
+                "uint8 [B, T, H, W, 3] or floats [B, 3, T, H, W]"
             )
         batch, _, count, height, width = pixels.shape
         check_size(height, width, self.spatial_stride)
         groups = self._groups(count, state.encoder)
-        self._bind(state.encoder, (batch, height // self.spatial_stride, width // self.spatial_stride), pixels.device)
+        self._bind(
+            state.encoder, (batch, height // self.spatial_stride, width // self.spatial_stride), pixels.device
+        )
         latents = []
         for group in pixels.split(groups, dim=2):
             latents.append(self.encode_step(group, state.encoder))
@@ -175,7 +192,7 @@ class Codec(nn.Module, ABC):
 
     @torch.no_grad()
     def decode_float(self, latents: Tensor, state: CodecState) -> Tensor:
-        """Decode the next latent frames `[B, C, F, h, w]` of a stream to floats `[B, 3, T, H, W]` in [-1, 1]."""
+        """As `decode`, to floats `[B, 3, T, H, W]` in [-1, 1]."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels or latents.shape[2] < 1:
             raise UserError(
                 f"latents of shape {list(latents.shape)} given; this codec takes "
@@ -210,7 +227,8 @@ class Codec(nn.Module, ABC):
         """Hold a stream to one batch and grid, and bring a restored one to the device in use."""
         if stream.shape not in (None, shape):
             raise UserError(
-                f"a stream of {_named(stream.shape)} cannot go on with {_named(shape)}; start a new stream for another size"
+                f"a stream of {_named(stream.shape)} cannot go on with {_named(shape)}; "
+                "start a new stream for another size"
             )
         stream.shape = shape
         stream.slots = [slot.to(device) if isinstance(slot, Tensor) else slot for slot in stream.slots]
