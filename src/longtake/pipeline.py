@@ -1,0 +1,222 @@
+"""A loaded model: make a whole clip with diffusers' words, or stream a take."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from longtake.director import Director
+from longtake.errors import UserError
+from longtake.memory.kv_window import WindowRule
+from longtake.method import Causal
+from longtake.models.codec import Codec
+from longtake.models.device import compute_device, compute_dtype
+from longtake.models.hub import Checkpoint, find
+from longtake.models.patch_codec import PatchCodec
+from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.wan import TextContext, WanTransformer
+from longtake.sampling import OnStep
+from longtake.sampling.noise import CounterNoise, PreparedNoise
+from longtake.settings import Settings
+from longtake.snapshot import Snapshot
+from longtake.take import Engine, Observer, Take, TakeState
+from longtake.timeline import Timeline
+
+OutputType = Literal["np", "pil", "pt", "latent"]
+OUTPUT_TYPES = ("np", "pil", "pt", "latent")
+DEFAULT_SECONDS = 4
+
+StepCallback = Callable[["Pipeline", int, float, dict[str, Tensor]], dict[str, Tensor]]
+"""diffusers' `callback_on_step_end(pipe, step, timestep, callback_kwargs) → dict`; the dict holds `latents`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoOutput:
+    """What a call of the pipeline returns."""
+
+    frames: Any
+    """A batch of one video: floats `[1, T, H, W, 3]` in 0…1 ("np"), a list of lists of images ("pil"), floats
+    `[1, T, 3, H, W]` in 0…1 ("pt"), or latents `[1, C, T, h, w]` ("latent")."""
+
+
+class Pipeline:
+    """A model ready to generate. Any number of takes can be made with it, each with its own state."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, backbone: WanTransformer, codec: Codec, text_encoder: TextEncoder
+    ) -> None:
+        self.preset = checkpoint.preset
+        self.backbone = backbone
+        self.codec = codec
+        self.text_encoder = text_encoder
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, *, torch_dtype: torch.dtype | None = None) -> Pipeline:
+        """Load a preset by name or a folder. `torch_dtype` defaults to what this hardware computes fast."""
+        checkpoint = find(model)
+        folder, device = checkpoint.folder, compute_device()
+        dtype = torch_dtype or compute_dtype().dtype
+        backbone = WanTransformer.from_pretrained(folder / "transformer", torch_dtype=dtype).to(device)
+        codec = PatchCodec.from_pretrained(folder / "codec").to(device)
+        return cls(checkpoint, backbone, codec, TextEncoder.load(folder, cache=EmbeddingCache()))
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.preset.name
+
+    @property
+    def fps(self) -> int:
+        """Frames a second of everything that it makes."""
+        return self.preset.native.fps
+
+    @property
+    def width(self) -> int:
+        """Native width in pixels."""
+        return self.preset.native.width
+
+    @property
+    def height(self) -> int:
+        """Native height in pixels."""
+        return self.preset.native.height
+
+    @property
+    def known_words(self) -> tuple[str, ...]:
+        """The words that the model was trained on; empty when it takes free text."""
+        return self.text_encoder.known_words
+
+    def unknown_words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that the model does not know."""
+        return self.text_encoder.unknown_words(prompt)
+
+    def stream(
+        self,
+        prompt: str | Timeline,
+        *,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        num_frames: int | None = None,
+        settings: Settings | None = None,
+        latents: Tensor | None = None,
+        observers: Sequence[Observer] = (),
+        callback_on_step_end: StepCallback | None = None,
+    ) -> Take:
+        """A take of `prompt` (or of a timeline), endless unless `num_frames` is given. Iterate it for chunks.
+
+        seed: decides every random number; one is drawn when neither it nor `generator` (read for its
+        `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. Raises UserError for values
+        that cannot be used.
+        """
+        timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
+        seed = _seed(seed, generator)
+        engine = self._engine(settings or Settings())
+        return Take(
+            engine,
+            TakeState.start(engine, Director(timeline.cues)),
+            seed=seed,
+            num_frames=num_frames,
+            noise=None if latents is None else PreparedNoise(latents, CounterNoise(seed)),
+            observers=observers,
+            on_step=self._on_step(callback_on_step_end),
+        )
+
+    def restore(self, snapshot: Snapshot) -> Take:
+        """Go on with the take that `snapshot` was taken from, with the same bytes as if it had never stopped.
+
+        Raises UserError when the snapshot is of another model.
+        """
+        return Take.restored(self._engine(Settings(**snapshot.meta["settings"])), snapshot)
+
+    def __call__(
+        self,
+        prompt: str | Timeline,
+        *,
+        negative_prompt: str = "",
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        generator: torch.Generator | None = None,
+        latents: Tensor | None = None,
+        output_type: OutputType = "np",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> VideoOutput:
+        """Make a whole clip, with the arguments of diffusers' video pipelines; four seconds by default."""
+        if output_type not in OUTPUT_TYPES:
+            raise UserError(f"output_type {output_type!r} is unknown; use one of {', '.join(OUTPUT_TYPES)}")
+        settings = Settings(
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+        )
+        take = self.stream(
+            prompt,
+            generator=generator,
+            num_frames=DEFAULT_SECONDS * self.fps if num_frames is None else num_frames,
+            settings=settings,
+            latents=latents,
+            callback_on_step_end=callback_on_step_end,
+        )
+        chunks = list(take)
+        if output_type == "latent":
+            return VideoOutput(frames=torch.cat([chunk.latents for chunk in chunks], dim=2))
+        return VideoOutput(frames=_as(output_type, np.concatenate([chunk.frames for chunk in chunks])))
+
+    def _engine(self, settings: Settings) -> Engine:
+        preset, policy = self.preset, self.preset.policy
+        stride = self.codec.spatial_stride
+        height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
+        scale = settings.scale(preset)
+        method = Causal(
+            backbone=self.backbone,
+            sampler=settings.sampler(preset),
+            rule=WindowRule(window=policy.window, sink=policy.sink, block=policy.block),
+            guidance_scale=scale,
+            context_timestep=policy.context_timestep,
+        )
+        return Engine(
+            name=preset.name,
+            settings=asdict(settings),
+            method=method,
+            codec=self.codec,
+            read_text=self._read_text,
+            null_prompt=None if scale == 1 else settings.negative_prompt,
+            latent_shape=(self.backbone.config.in_channels, height // stride, width // stride),
+            fps=self.fps,
+        )
+
+    def _read_text(self, mix: Sequence[tuple[str, float]]) -> TextContext:
+        embeddings = self.text_encoder.encode([prompt for prompt, _ in mix])
+        weights = torch.tensor([weight for _, weight in mix])
+        blended = (weights[:, None, None] * embeddings).sum(0, keepdim=True)
+        return self.backbone.text_context(blended.to(self.backbone.device, self.backbone.dtype))
+
+    def _on_step(self, callback: StepCallback | None) -> OnStep | None:
+        if callback is None:
+            return None
+        return lambda step, timestep, latents: callback(self, step, timestep, {"latents": latents})["latents"]
+
+
+def _seed(seed: int | None, generator: torch.Generator | None) -> int:
+    if seed is not None:
+        return seed
+    return secrets.randbits(31) if generator is None else generator.initial_seed() % 2**63
+
+
+def _as(output_type: OutputType, frames: NDArray[np.uint8]) -> Any:
+    if output_type == "pil":
+        return [[Image.fromarray(frame) for frame in frames]]
+    floats = frames.astype(np.float32)[None] / 255
+    return floats if output_type == "np" else torch.from_numpy(floats).permute(0, 1, 4, 2, 3)

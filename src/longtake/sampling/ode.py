@@ -1,0 +1,45 @@
+"""Euler steps along the probability-flow ODE: the plain sampler of a flow-matching model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from longtake.errors import UserError
+from longtake.sampling import Denoise, OnStep
+from longtake.sampling.noise import NoiseSource, Purpose
+from longtake.sampling.schedule import FlowSchedule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlowODE:
+    """`x ← x + (σ_next − σ)·v` from σ = 1 to σ = 0."""
+
+    num_inference_steps: int
+    """Network evaluations a block."""
+    shift: float
+    """Shift of the schedule; belongs to the checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps < 1:
+            raise UserError(f"num_inference_steps {self.num_inference_steps} must be at least 1")
+
+    def advance(
+        self,
+        denoise: Denoise,
+        noise: NoiseSource,
+        frames: Sequence[int],
+        shape: tuple[int, int, int],
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """See `Sampler.advance`."""
+        x = noise(Purpose.INITIAL, frames, 0, shape)
+        sigmas = FlowSchedule(self.shift).uniform(self.num_inference_steps)
+        for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+            timestep = torch.full((1, len(frames)), 1000 * sigma)
+            x = x + (following - sigma) * denoise(x, timestep).float()
+            x = on_step(step, 1000 * sigma, x) if on_step else x
+        return x
