@@ -1,0 +1,112 @@
+"""Drawing the legs of a solid's path inside the ground that it has to itself."""
+
+import math
+
+import numpy as np
+
+from .shapes import ROLL
+from .solid import Leg, Quaternion
+from .vocabulary import DIRECTIONS, SHAPES, TRAVELLING
+
+AXLED = ("cylinder", "torus")
+"""Shapes that lie down on their rim to roll."""
+_HEADINGS = {"right": 0.0, "towards": 0.5 * math.pi, "left": math.pi, "away": -0.5 * math.pi}
+
+
+def turned(axis: tuple[float, float, float], angle: float) -> Quaternion:
+    """The orientation turned by an angle about a unit axis."""
+    s = math.sin(0.5 * angle)
+    return (math.cos(0.5 * angle), s * axis[0], s * axis[1], s * axis[2])
+
+
+def compose(first: Quaternion, second: Quaternion) -> Quaternion:
+    """The orientation turned by `second`, then by `first`."""
+    aw, ax, ay, az = first
+    bw, bx, by, bz = second
+    return (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+
+
+def upright(yaw: float) -> Quaternion:
+    """Standing, turned by yaw about the vertical."""
+    return turned((0.0, 1.0, 0.0), yaw)
+
+
+def rolling_pose(shape: str, heading: float) -> Quaternion:
+    """The pose in which a shape rolls along a heading: its axle level and across the path."""
+    facing = upright(-heading)
+    return compose(facing, turned((1.0, 0.0, 0.0), 0.5 * math.pi)) if shape in AXLED else facing
+
+
+def direction_of(heading: float) -> str:
+    """The word for a heading."""
+    x, z = math.cos(heading), math.sin(heading)
+    if abs(x) >= abs(z):
+        return "right" if x > 0 else "left"
+    return "towards" if z > 0 else "away"
+
+
+def sample_heading(rng: np.random.Generator, shape: str, motion: str, room: tuple[float, float]) -> float:
+    """A direction of travel for which there is room, a little off the axes; rolling wheels show their side."""
+    sideways = room[1] < 0.5 or (motion == "roll" and shape == "torus")
+    choices = DIRECTIONS[:2] if sideways else DIRECTIONS
+    lean = rng.uniform(-0.12, 0.12)
+    if motion == "roll" and shape in AXLED and room[1] >= 0.5:
+        lean = math.copysign(rng.uniform(0.25, 0.42), lean)
+    return _HEADINGS[choices[rng.integers(len(choices))]] + lean
+
+
+def _travel(
+    rng: np.random.Generator, shape: str, motion: str, radius: float, home: tuple[float, float], room: tuple[float, float]
+) -> dict[str, float]:
+    heading = sample_heading(rng, shape, motion, room)
+    cosine, sine = abs(math.cos(heading)), abs(math.sin(heading))
+    reach = min(room[0] / max(cosine, 0.05), max(room[1], 0.35) / max(sine, 0.05)) * rng.uniform(0.88, 1.0)
+    speed = rng.uniform(1.0, 1.35)
+    return {
+        "heading": heading,
+        "reach": reach,
+        "rate": 0.5 * math.pi * speed / max(reach, 0.55),
+        "phase": rng.uniform(-1.45, -0.6),
+        "spin": 1.0 / (radius * ROLL[SHAPES.index(shape)]) if motion == "roll" else 0.0,
+    }
+
+
+def _hops(rng: np.random.Generator, motion: str, radius: float) -> dict[str, float]:
+    if motion not in ("bounce", "jump"):
+        return {}
+    height = radius * rng.uniform(1.1, 1.5)
+    return {"hop": height, "hop_period": 0.75 * math.sqrt(height) + rng.uniform(0.22, 0.32)}
+
+
+def sample_leg(
+    rng: np.random.Generator,
+    *,
+    motion: str,
+    shape: str,
+    radius: float,
+    home: tuple[float, float],
+    room: tuple[float, float],
+) -> Leg:
+    """The leg with which a solid's path begins."""
+    hops = _hops(rng, motion, radius)
+    pose = upright(rng.uniform(-0.5, 0.5))
+    if motion in TRAVELLING:
+        travel = _travel(rng, shape, motion, radius, home, room)
+        if motion == "roll":
+            pose = rolling_pose(shape, travel["heading"])
+        return Leg(start=0.0, motion=motion, origin=home, pose=pose, **travel, **hops)
+    if motion == "orbit":
+        reach = min(min(room), 0.95) * rng.uniform(0.92, 1.0)
+        rate = 2.0 * math.pi / rng.uniform(3.2, 4.2) * (1 if rng.random() < 0.5 else -1)
+        return Leg(
+            start=0.0, motion=motion, origin=home, reach=reach, rate=rate, phase=rng.uniform(0, 2 * math.pi), pose=pose
+        )
+    share = rng.uniform(-0.55, 0.55, size=2)
+    spot = (home[0] + room[0] * float(share[0]), home[1] + room[1] * float(share[1]))
+    phase = float(rng.uniform(0.0, 1.0)) if motion == "jump" else 0.0
+    return Leg(start=0.0, motion=motion, origin=spot, pose=pose, hop_phase=phase, **hops)

@@ -1,0 +1,173 @@
+"""Where a solid is at any time: paths are closed functions of time, so any frame can be had without its past."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .camera import wave
+from .shapes import support
+from .solid import Leg, Solid
+from .vocabulary import MATERIALS, MOTIONS, SHAPES
+
+BLEND = 0.5
+"""Seconds in which one leg fades into the next."""
+TINT = 0.25
+"""Seconds of a change of colour."""
+TRAVEL = 1.6
+"""Seconds of entering or leaving."""
+FAR = 6.0
+"""Metres to the side from which solids enter."""
+REST = 0.18
+"""Share of a jump's period spent on the ground."""
+SLIDE, ROLL, BOUNCE, ORBIT, JUMP, STAY = range(6)
+
+LEG_SIZE = 17
+BODY_SIZE = 24
+SHAPE, RADIUS, CENTRE, TURN, MATERIAL, COLOUR, ACCENT, PRESENT = 0, 1, 2, 5, 14, 15, 18, 21
+"""Layout of a packed body: shape, radius, middle xyz, rotation 3x3 (local to world), material, colours, in view."""
+
+
+@njit(cache=True)
+def smooth(x):
+    """0 below 0, 1 above 1, and an S between."""
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+@njit(cache=True)
+def _times(aw, ax, ay, az, bw, bx, by, bz):
+    return (
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
+    )
+
+
+@njit(cache=True)
+def _hop(motion, leg, elapsed):
+    """Height above the ground of bounce and jump."""
+    if motion != BOUNCE and motion != JUMP:
+        return 0.0
+    part = elapsed / leg[8] + leg[9]
+    part -= math.floor(part)
+    if motion == JUMP:
+        part = min(part / (1.0 - REST), 1.0)
+    return 4.0 * leg[7] * part * (1.0 - part)
+
+
+@njit(cache=True)
+def follow(leg, seconds):
+    """(x, z, hop, w, i, j, k): ground position, height and orientation of one packed leg at a time."""
+    elapsed = seconds - leg[0]
+    motion = int(leg[1])
+    x, z = leg[2], leg[3]
+    qw, qx, qy, qz = leg[10], leg[11], leg[12], leg[13]
+    if motion <= BOUNCE:
+        along = leg[5] * wave(leg[15] * elapsed + leg[6])
+        cosine, sine = math.cos(leg[4]), math.sin(leg[4])
+        x, z = x + along * cosine, z + along * sine
+        if motion == ROLL:
+            half = 0.5 * leg[14] * (along - leg[5] * wave(leg[6]))
+            s = math.sin(half)
+            qw, qx, qy, qz = _times(math.cos(half), s * sine, 0.0, -s * cosine, qw, qx, qy, qz)
+    elif motion == ORBIT:
+        turned = leg[15] * elapsed
+        x, z = x + leg[5] * math.cos(leg[6] + turned), z + leg[5] * math.sin(leg[6] + turned)
+        qw, qx, qy, qz = _times(math.cos(0.5 * turned), 0.0, -math.sin(0.5 * turned), 0.0, qw, qx, qy, qz)
+    return x, z, _hop(motion, leg, elapsed), qw, qx, qy, qz
+
+
+@njit(cache=True)
+def locate(legs, count, seconds):
+    """`follow` for the leg in force, faded in from the one before it."""
+    index = 0
+    for i in range(1, count):
+        if legs[i, 0] <= seconds:
+            index = i
+    x, z, hop, qw, qx, qy, qz = follow(legs[index], seconds)
+    elapsed = seconds - legs[index, 0]
+    if index > 0 and elapsed < BLEND:
+        w = smooth(elapsed / BLEND)
+        x0, z0, hop0, pw, px, py, pz = follow(legs[index - 1], seconds)
+        x, z, hop = x0 + w * (x - x0), z0 + w * (z - z0), hop0 + w * (hop - hop0)
+        v = (1.0 - w) if pw * qw + px * qx + py * qy + pz * qz >= 0.0 else w - 1.0
+        qw, qx, qy, qz = v * pw + w * qw, v * px + w * qx, v * py + w * qy, v * pz + w * qz
+        length = max(math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz), 1e-9)
+        qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
+    return x, z, hop, qw, qx, qy, qz
+
+
+@njit(cache=True)
+def _orient(body, w, x, y, z):
+    body[5], body[6], body[7] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
+    body[8], body[9], body[10] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+    body[11], body[12], body[13] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+
+
+@njit(cache=True)
+def _paint(tints, count, seconds, body):
+    """Colours [tints, 7] (start, body rgb, accent rgb) at a time."""
+    for c in range(6):
+        value = tints[0, 1 + c]
+        for i in range(1, count):
+            value += smooth((seconds - tints[i, 0]) / TINT) * (tints[i, 1 + c] - value)
+        body[15 + c] = value
+
+
+@njit(cache=True)
+def embody(fixed, legs, leg_counts, tints, tint_counts, seconds, bodies):
+    """Fill packed bodies [N, BODY_SIZE] for a time. fixed [N, 6]: shape, radius, material, enters, leaves, side."""
+    for n in range(fixed.shape[0]):
+        body = bodies[n]
+        x, z, hop, qw, qx, qy, qz = locate(legs[n], leg_counts[n], seconds)
+        entering = smooth((seconds - fixed[n, 3]) / TRAVEL)
+        leaving = smooth((seconds - fixed[n, 4]) / TRAVEL)
+        x += fixed[n, 5] * FAR * (1.0 - entering + leaving)
+        body[0], body[1], body[14] = fixed[n, 0], fixed[n, 1], fixed[n, 2]
+        body[21] = 1.0 if entering > 0.0 and leaving < 1.0 else 0.0
+        _orient(body, qw, qx, qy, qz)
+        low = support(int(body[0]), -body[8], -body[9], -body[10])
+        body[2], body[3], body[4] = x, body[1] * low + hop, z
+        _paint(tints[n], tint_counts[n], seconds, body)
+
+
+def pack_leg(leg: Leg) -> list[float]:
+    """A leg as the row that `follow` takes."""
+    head = [leg.start, MOTIONS.index(leg.motion), *leg.origin, leg.heading, leg.reach, leg.phase]
+    return [*head, leg.hop, leg.hop_period, leg.hop_phase, *leg.pose, leg.spin, leg.rate, 0.0]
+
+
+def pack_legs(solids: tuple[Solid, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """All legs [N, most legs, LEG_SIZE] float64 and how many each solid has [N]."""
+    counts = np.array([len(solid.legs) for solid in solids], dtype=np.int64)
+    legs = np.zeros((len(solids), int(counts.max(initial=1)), LEG_SIZE))
+    for n, solid in enumerate(solids):
+        legs[n, : counts[n]] = [pack_leg(leg) for leg in solid.legs]
+    return legs, counts
+
+
+def pack_fixed(solids: tuple[Solid, ...]) -> np.ndarray:
+    """What never changes about the solids, [N, 6] float64."""
+    rows = [
+        [
+            SHAPES.index(solid.shape),
+            solid.radius,
+            MATERIALS.index(solid.material),
+            -1e9 if solid.enters is None else solid.enters,
+            1e9 if solid.leaves is None else solid.leaves,
+            solid.side,
+        ]
+        for solid in solids
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+def pack_tints(solids: tuple[Solid, ...], palette: dict[str, tuple[float, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Colours over time [N, most tints, 7] and their counts [N]; the palette gives body and accent rgb, linear."""
+    counts = np.array([len(solid.tints) for solid in solids], dtype=np.int64)
+    tints = np.zeros((len(solids), int(counts.max(initial=1)), 7))
+    for n, solid in enumerate(solids):
+        tints[n, : counts[n]] = [[tint.start, *palette[tint.colour]] for tint in solid.tints]
+    return tints, counts

@@ -1,0 +1,78 @@
+"""The scene graph at a moment: what each solid is and does, in words and metres."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .camera import wave
+from .leg import direction_of
+from .scene import Scene
+from .solid import Leg, Solid
+from .vocabulary import TRAVELLING
+
+AHEAD = 0.8
+"""Seconds looked ahead to name the direction of a path that turns at its bounds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SolidState:
+    """One solid at a moment."""
+
+    index: int
+    """Which of the scene's solids; its instance number in masks is one more."""
+    shape: str
+    """One of vocabulary.SHAPES."""
+    colour: str
+    """One of vocabulary.COLOURS."""
+    material: str
+    """One of vocabulary.MATERIALS."""
+    size: str
+    """One of vocabulary.SIZES."""
+    motion: str
+    """One of vocabulary.MOTIONS."""
+    direction: str | None
+    """One of vocabulary.DIRECTIONS for motions that travel, otherwise None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneState:
+    """A scene at a moment."""
+
+    solids: tuple[SolidState, ...]
+    """Those that belong to the scene at the moment."""
+    ground: str
+    """One of vocabulary.GROUNDS."""
+    camera: str
+    """One of vocabulary.CAMERAS."""
+
+
+def _direction(leg: Leg, seconds: float) -> str | None:
+    if leg.motion not in TRAVELLING:
+        return None
+    elapsed = max(seconds, 0.0) - leg.start
+    onward = wave(leg.rate * (elapsed + AHEAD) + leg.phase) >= wave(leg.rate * elapsed + leg.phase)
+    return direction_of(leg.heading if onward else leg.heading + np.pi)
+
+
+def solid_state(solid: Solid, index: int, seconds: float) -> SolidState:
+    """What a solid is and does at a time."""
+    leg = solid.leg(seconds)
+    return SolidState(
+        index=index,
+        shape=solid.shape,
+        colour=solid.colour(seconds),
+        material=solid.material,
+        size=solid.size,
+        motion=leg.motion,
+        direction=_direction(leg, seconds),
+    )
+
+
+def state(scene: Scene, seconds: float = 0.0) -> SceneState:
+    """The scene graph in force at a time."""
+    present = [(i, solid) for i, solid in enumerate(scene.solids) if solid.present(seconds)]
+    return SceneState(
+        solids=tuple(solid_state(solid, i, seconds) for i, solid in present),
+        ground=scene.ground,
+        camera=scene.camera.move,
+    )
