@@ -1,0 +1,124 @@
+"""Takes: what a user of the Python interface relies on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from longtake import Cue, Settings, Timeline, UserError
+from tests.tiny import tiny_pipeline
+
+PROMPT = "a red sphere rolls"
+
+
+def frames_of(take, chunks=None):  # type: ignore[no-untyped-def]
+    parts = [chunk.frames for chunk in (take if chunks is None else [next(take) for _ in range(chunks)])]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 13, 14])
+def test_any_number_of_frames_is_made_exactly(count: int) -> None:
+    take = tiny_pipeline().stream(PROMPT, seed=3, num_frames=count)
+    assert frames_of(take).shape == (count, 16, 32, 3)
+
+
+def test_a_shorter_take_is_the_beginning_of_a_longer_one() -> None:
+    pipe = tiny_pipeline()
+    short, long = (frames_of(pipe.stream(PROMPT, seed=3, num_frames=n)) for n in (10, 21))
+    assert np.array_equal(short, long[:10])
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
+    pipe = tiny_pipeline()
+    one, two, other = (frames_of(pipe.stream(PROMPT, seed=s, num_frames=9)) for s in (3, 3, 4))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_a_restored_take_goes_on_with_the_same_bytes(after: int) -> None:
+    pipe = tiny_pipeline()
+    unbroken = pipe.stream(PROMPT, seed=3)
+    frames_of(unbroken, after)
+    snapshot = unbroken.snapshot()
+    expected = frames_of(unbroken, 3)
+    assert np.array_equal(frames_of(pipe.restore(snapshot), 3), expected)
+
+
+def test_steering_takes_effect_at_the_chunk_on_the_receipt() -> None:
+    pipe = tiny_pipeline()
+    plain = [next(chunks) for chunks in [pipe.stream(PROMPT, seed=3)] for _ in range(4)]
+    take = pipe.stream(PROMPT, seed=3)
+    steered = [next(take), next(take)]
+    receipt = take.steer("a blue cube")
+    steered += [next(take), next(take)]
+    assert receipt.first_chunk == 2
+    same = [np.array_equal(a.frames, b.frames) for a, b in zip(plain, steered, strict=True)]
+    assert same == [True, True, False, False]
+    (applied,) = steered[2].receipts
+    assert (applied.first_chunk, applied.applied_chunk) == (2, 2)
+    assert applied.applied_time == steered[2].start_time
+
+
+def test_the_call_follows_diffusers_output_types() -> None:
+    pipe = tiny_pipeline()
+    video = {kind: pipe(PROMPT, num_frames=6, output_type=kind, generator=torch.Generator().manual_seed(5)).frames
+             for kind in ("np", "pt", "pil", "latent")}  # fmt: skip
+    assert video["np"][0].shape == (6, 16, 32, 3) and 0 <= video["np"].min() <= video["np"].max() <= 1
+    assert video["pt"][0].shape == (6, 3, 16, 32)
+    assert len(video["pil"][0]) == 6 and video["pil"][0][0].size == (32, 16)
+    assert video["latent"].shape[1] == 4
+    assert np.array_equal(np.asarray(video["pil"][0][3]), (video["np"][0][3] * 255).round().astype(np.uint8))
+
+
+def test_prepared_latents_decide_the_picture() -> None:
+    pipe = tiny_pipeline()
+    latents = torch.randn(1, 4, 4, 2, 4, generator=torch.Generator().manual_seed(1))
+    one, two = (pipe(PROMPT, num_frames=6, latents=latents, generator=torch.Generator().manual_seed(s)).frames
+                for s in (1, 2))  # fmt: skip
+    assert np.array_equal(one, two)
+
+
+def test_a_callback_sees_and_may_change_every_step() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def callback(pipe, step, timestep, values):  # type: ignore[no-untyped-def]
+        seen.append((step, timestep))
+        return {"latents": torch.zeros_like(values["latents"])}
+
+    pipe = tiny_pipeline()
+    frames = pipe(PROMPT, num_frames=5, callback_on_step_end=callback).frames
+    assert [step for step, _ in seen] == [0, 1] and seen[0][1] == 1000
+    assert not np.array_equal(frames, pipe(PROMPT, num_frames=5).frames)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(width=40), "40x16"),
+        (Settings(height=8), "32x8"),
+        (Settings(guidance_scale=0.5), "0.5"),
+        (Settings(num_inference_steps=0), "num_inference_steps 0"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings: Settings, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        tiny_pipeline().stream(PROMPT, settings=settings)
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_a_take_without_frames_is_refused(count: int) -> None:
+    with pytest.raises(UserError, match=f"num_frames {count}"):
+        tiny_pipeline().stream(PROMPT, num_frames=count)
+
+
+def test_a_timeline_changes_the_prompt_on_time() -> None:
+    timeline = Timeline(cues=(Cue(prompt=PROMPT, at=0), Cue(prompt="a blue cube", at=1.0, transition=1.0)))
+    chunks = list(tiny_pipeline().stream(timeline, seed=1, num_frames=40))
+    changes = [(chunk.index, receipt) for chunk in chunks for receipt in chunk.receipts]
+    first, touched, applied = changes
+    assert first[0] == 0 and first[1].applied_chunk == 0
+    assert chunks[touched[0]].start_time >= 1.0 > chunks[touched[0] - 1].start_time
+    assert chunks[applied[0]].start_time >= 2.0 > chunks[applied[0] - 1].start_time
+    assert applied[1].first_chunk == touched[0]
