@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from longtake import Cue, Settings, Timeline, UserError
-from tests.tiny import tiny_pipeline
+from longtake import Cue, Pipeline, Settings, Snapshot, Timeline, UserError
+from tests.tiny import tiny_folder, tiny_patch_codec, tiny_pipeline, tiny_wan_codec
 
 PROMPT = "a red sphere rolls"
+
+
+@pytest.fixture(params=[tiny_patch_codec, tiny_wan_codec], ids=["patch", "wan"])
+def pipe(request: pytest.FixtureRequest) -> Pipeline:
+    """The same model with each codec: a seam in either would show."""
+    return tiny_pipeline(request.param())
 
 
 def frames_of(take, chunks=None):  # type: ignore[no-untyped-def]
@@ -18,27 +29,24 @@ def frames_of(take, chunks=None):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 13, 14])
-def test_any_number_of_frames_is_made_exactly(count: int) -> None:
-    take = tiny_pipeline().stream(PROMPT, seed=3, num_frames=count)
+def test_any_number_of_frames_is_made_exactly(pipe: Pipeline, count: int) -> None:
+    take = pipe.stream(PROMPT, seed=3, num_frames=count)
     assert frames_of(take).shape == (count, 16, 32, 3)
 
 
-def test_a_shorter_take_is_the_beginning_of_a_longer_one() -> None:
-    pipe = tiny_pipeline()
+def test_a_shorter_take_is_the_beginning_of_a_longer_one(pipe: Pipeline) -> None:
     short, long = (frames_of(pipe.stream(PROMPT, seed=3, num_frames=n)) for n in (10, 21))
     assert np.array_equal(short, long[:10])
 
 
-def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
-    pipe = tiny_pipeline()
+def test_same_seed_same_bytes_other_seed_other_bytes(pipe: Pipeline) -> None:
     one, two, other = (frames_of(pipe.stream(PROMPT, seed=s, num_frames=9)) for s in (3, 3, 4))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("after", [1, 2, 5])
-def test_a_restored_take_goes_on_with_the_same_bytes(after: int) -> None:
-    pipe = tiny_pipeline()
+def test_a_restored_take_goes_on_with_the_same_bytes(pipe: Pipeline, after: int) -> None:
     unbroken = pipe.stream(PROMPT, seed=3)
     frames_of(unbroken, after)
     snapshot = unbroken.snapshot()
@@ -46,8 +54,44 @@ def test_a_restored_take_goes_on_with_the_same_bytes(after: int) -> None:
     assert np.array_equal(frames_of(pipe.restore(snapshot), 3), expected)
 
 
-def test_steering_takes_effect_at_the_chunk_on_the_receipt() -> None:
-    pipe = tiny_pipeline()
+RESUME = """
+import hashlib, sys
+from pathlib import Path
+import longtake
+take = longtake.load(sys.argv[1]).restore(longtake.Snapshot.load(Path(sys.argv[2])))
+print(hashlib.sha256(b"".join(next(take).frames.tobytes() for _ in range(3))).hexdigest())
+"""
+
+
+def test_a_take_restored_in_a_new_process_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "model")
+    timeline = Timeline(cues=(Cue(prompt=PROMPT, at=0), Cue(prompt="a blue cube", at=1.5, transition=2.0)))
+    take = Pipeline.from_pretrained(folder).stream(timeline, seed=3)
+    frames_of(take, 5)
+    take.snapshot().save(tmp_path / "take.safetensors")
+    expected = hashlib.sha256(frames_of(take, 3).tobytes()).hexdigest()
+    command = [sys.executable, "-c", RESUME, str(folder), str(tmp_path / "take.safetensors")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == expected
+
+
+def test_a_snapshot_of_another_model_is_refused(pipe: Pipeline) -> None:
+    snapshot = pipe.stream(PROMPT, seed=3).snapshot()
+    other = Snapshot(tensors=snapshot.tensors, meta={**snapshot.meta, "model": "other"})
+    with pytest.raises(UserError, match="'other'"):
+        pipe.restore(other)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a snapshot at all"])
+def test_a_damaged_snapshot_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "take.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"take\.safetensors cannot be read"):
+        Snapshot.load(path)
+
+
+def test_steering_takes_effect_at_the_chunk_on_the_receipt(pipe: Pipeline) -> None:
     plain = [next(chunks) for chunks in [pipe.stream(PROMPT, seed=3)] for _ in range(4)]
     take = pipe.stream(PROMPT, seed=3)
     steered = [next(take), next(take)]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 import yaml
+from diffusers import AutoencoderKLWan
 from torch import nn
 
 from longtake.models.codec import Codec
 from longtake.models.hub import Checkpoint, Preset
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.models.text import TextEncoder
+from longtake.models.wan_codec import WanCodec
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.pipeline import Pipeline
 
@@ -32,10 +34,10 @@ def redraw(module: nn.Module, seed: int = 0) -> None:
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim >= 2 and "table" not in name:
+            if parameter.ndim >= 2 and "table" not in name and "gamma" not in name:
                 parameter.copy_(noise / parameter[0].numel() ** 0.5)
             else:
-                base = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+                base = 1.0 if name.endswith("gamma") or ("norm" in name and name.endswith("weight")) else 0.0
                 parameter.copy_(base + 0.2 * noise)
 
 
@@ -77,6 +79,20 @@ def tiny_patch_codec(seed: int = 1) -> PatchCodec:
         for buffer in codec.buffers():
             buffer.copy_(0.3 + 0.05 * torch.randn(buffer.shape, generator=generator))
     return codec.eval().requires_grad_(False)
+
+
+def tiny_wan_codec(seed: int = 2) -> WanCodec:
+    """A random `AutoencoderKLWan` of diffusers behind our streaming contract."""
+    vae = AutoencoderKLWan(
+        base_dim=4,
+        z_dim=4,
+        dim_mult=[1, 2, 2, 2],
+        num_res_blocks=1,
+        latents_mean=[0.3, -0.2, 0.1, -0.4],
+        latents_std=[1.5, 0.7, 2.0, 0.9],
+    )
+    redraw(vae, seed)
+    return WanCodec(vae.eval().requires_grad_(False))
 
 
 def tiny_pipeline(codec: Codec | None = None, **policy: object) -> Pipeline:
