@@ -1,0 +1,255 @@
+"""The reader's recipe: true windows of toybox, faulty ones to abstain from; resumable, gated by `bench reader`.
+
+The set is rendered once (`make_set`), the training loop is the one that every recipe uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat, PositiveInt
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from longtake.models.codec import to_uint8
+from longtake.models.patch_codec import PatchCodec
+from longtake.train.checkpoint import checkpoints, load_checkpoint, select
+from longtake.train.config import OptimiserConfig, Share, Stage, Strict
+from longtake.train.counters import numbers
+from longtake.train.loop import Cadence, Report, Run
+from longtake.train.reader_batch import ReaderBatch, RoundTrip, draw_batch
+from longtake.train.reader_set import ClipDraw, Shards, make_shard
+from longtake.world.labels import OPEN
+from longtake.world.reader import Trust, write_config
+from longtake.world.reader_net import ReaderConfig, ReaderNet, locate
+
+__all__ = ["ReaderRecipe", "ReaderTraining", "export", "losses", "make_set", "train"]
+
+
+class ReaderRecipe(Strict):
+    """Everything that decides a reader."""
+
+    seed: int = 0
+    """Seed of every draw but the scenes'."""
+    shards: PositiveInt = 40
+    """Shards of the set."""
+    shard_clips: PositiveInt = 256
+    """Windows of a shard."""
+    shard_plates: PositiveInt = 48
+    """Windows of a shard that are also rendered without their solids."""
+    levels: tuple[float, float, float] = (0.4, 0.4, 0.2)
+    """Shares of the toybox levels 1, 2, 3."""
+    faulty_share: Share = 0.3
+    """Share of windows that must not be read."""
+    round_trip_share: Share = 0.3
+    """Share of windows that go through the codec first, when one is given."""
+    found_share: Share = 0.7
+    """Share of solids located by the finder instead of by the truth, once it has learned to."""
+    found_after: PositiveInt = 600
+    """Step from which on it is trusted with that."""
+    stages: tuple[Stage, ...]
+    """Stretches of training."""
+    optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
+    """AdamW, warm-up, clipping and averaging."""
+    checkpoint_minutes: PositiveFloat = 3.0
+    log_steps: PositiveInt = 20
+    validate_steps: PositiveInt = 250
+    validation_clips: PositiveInt = 64
+    """Windows of held-out combinations that progress is measured on."""
+
+
+VALIDATION = 900_000
+"""Number of the shard that progress is measured on."""
+
+
+def make_set(recipe: ReaderRecipe, folder: Path, config: ReaderConfig | None = None) -> None:
+    """Render the shards that `folder` lacks, the validation shard first."""
+    config = config or ReaderConfig()
+    held_out = ClipDraw(levels=recipe.levels, split="held_out")
+    if not list((folder / "validation").glob("labels-*")):
+        count = recipe.validation_clips
+        make_shard(folder / "validation", VALIDATION, held_out, config, clips=count, plates=count // 4)
+    for index in range(recipe.shards):
+        if not (folder / f"labels-{index:04d}.npz").exists():
+            make_shard(
+                folder,
+                index,
+                ClipDraw(levels=recipe.levels),
+                config,
+                clips=recipe.shard_clips,
+                plates=recipe.shard_plates,
+            )
+
+
+def codec_round_trip(codec: PatchCodec) -> RoundTrip:
+    """What a codec gives back of frames; the stream starts one frame early so that any number of frames fits."""
+
+    @torch.no_grad()
+    def through(frames: np.ndarray) -> np.ndarray:
+        stride = codec.temporal_stride
+        padded = np.concatenate([frames[:1], frames, frames[-1:].repeat(-len(frames) % stride, 0)])
+        pixels = torch.from_numpy(np.ascontiguousarray(padded))[None]
+        back = codec.decode(codec.encode(pixels, codec.start()), codec.start())
+        back = back if back.dtype == torch.uint8 else to_uint8(back)
+        return back[0].numpy()[1 : len(frames) + 1]
+
+    return through
+
+
+def _asked(logits: Tensor, answers: Tensor) -> Tensor:
+    """Cross entropy over the answers that are asked for; 0 when none is."""
+    asked = answers != OPEN
+    return F.cross_entropy(logits[asked], answers[asked]) if bool(asked.any()) else logits.sum() * 0.0
+
+
+def _asked_binary(logits: Tensor, answers: Tensor) -> Tensor:
+    asked = answers != OPEN
+    if not bool(asked.any()):
+        return logits.sum() * 0.0
+    return F.binary_cross_entropy_with_logits(logits[asked], answers[asked].float())
+
+
+def losses(net: ReaderNet, batch: ReaderBatch, rng: np.random.Generator, found_share: float) -> dict[str, Tensor]:
+    """Every loss of a batch by name. Solids are located by truth, shaken a little, or by the finder's own maps."""
+    found = net.finder(batch.frames)
+    maps = -(batch.shares * found.maps.log_softmax(2)).sum(2).mean((1, 2, 3))
+    values = {
+        "maps": 4.0 * maps[batch.mapped].sum() / max(1, int(batch.mapped.sum())),
+        "present": 2.0 * _asked_binary(found.present, batch.present),
+        "ground": 0.5 * _asked(found.ground, batch.ground),
+        "camera": 0.5 * _asked(found.camera, batch.camera),
+        "legible": _asked_binary(found.legible, batch.legible),
+    }
+    if not len(batch.clip):
+        return values
+    own = found.maps.detach().softmax(2)[batch.clip, :, batch.colour]
+    true = batch.shares[batch.clip, :, batch.colour]
+    trusted = torch.from_numpy(rng.random(len(batch.clip)) < found_share)
+    share = torch.where(trusted[:, None, None, None], own, true)
+    middle, side = locate(share)
+    shake = rng.normal(0.0, 0.008, middle.shape) + rng.normal(0.0, 0.012, (len(middle), 1, 2))
+    middle = middle + torch.from_numpy(shake).float()
+    side = side * torch.from_numpy(rng.uniform(0.85, 1.18, (len(side), 1))).float()
+    read = net.solids(*net.glimpses(batch.frames[batch.clip], share, middle, side))
+    values["whole"] = _asked_binary(read.legible, batch.whole)
+    for name, logits in read.answers.items():
+        values[name] = (1.0 if name in ("shape", "motion") else 0.3) * _asked(logits, batch.answers[name])
+    return values
+
+
+class ReaderTraining:
+    """The recipe as the training loop takes it."""
+
+    def __init__(self, recipe: ReaderRecipe, data: Path, codec: PatchCodec | None = None) -> None:
+        self.recipe, self.stages = recipe, recipe.stages
+        self.config = ReaderConfig()
+        torch.manual_seed(recipe.seed)
+        self.networks = nn.ModuleDict({"reader": ReaderNet(self.config)})
+        self.data, self.set, self.held_out = data, Shards(data), Shards(data / "validation")
+        self.round_trip = None if codec is None else codec_round_trip(codec)
+
+    @property
+    def net(self) -> ReaderNet:
+        """The reader in training."""
+        net = self.networks["reader"]
+        assert isinstance(net, ReaderNet)
+        return net
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """Sum of all losses of a step's batch."""
+        recipe = self.recipe
+        rng = numbers(recipe.seed, "reader", step)
+        batch = draw_batch(
+            self.set,
+            self.config,
+            rng,
+            size=stage.batch_size,
+            faulty_share=recipe.faulty_share,
+            round_trip=self.round_trip,
+            round_trip_share=recipe.round_trip_share,
+        )
+        share = recipe.found_share if step >= recipe.found_after else 0.0
+        return torch.stack(list(losses(self.net, batch, rng, share).values())).sum()
+
+    @torch.no_grad()
+    def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
+        """Share of right answers on held-out windows, with faulty ones for the legibility figures."""
+        net = ReaderNet(self.config).eval()
+        net.load_state_dict({name.removeprefix("reader."): value for name, value in weights.items()})
+        right: dict[str, list[Tensor]] = {}
+        for part in range(self.recipe.validation_clips // 16):
+            rng = numbers(self.recipe.seed, "reader validation", part)
+            batch = draw_batch(self.held_out, self.config, rng, size=16, faulty_share=0.3)
+            for name, hits in _hits(net, batch).items():
+                right.setdefault(name, []).append(hits)
+        return {name: round(float(torch.cat(hits).float().mean()), 4) for name, hits in right.items()}
+
+    def sample(self, weights: Mapping[str, Tensor], frames: int, path: Path) -> None:
+        """Readers draw nothing."""
+
+    def shards(self) -> tuple[str, ...]:
+        """Shards in use."""
+        return tuple(self.set.names)
+
+    def use_shards(self, names: Sequence[str] | None) -> None:
+        """Take in the shards that are finished by now."""
+        self.set = Shards(self.data)
+
+
+def _hits(net: ReaderNet, batch: ReaderBatch) -> dict[str, Tensor]:
+    """Right or wrong for every answer that is asked for, by name; solids as the finder locates them."""
+    found = net.finder(batch.frames)
+    guesses = {
+        "present": (found.present > 0, batch.present),
+        "legible": (found.legible > 0, batch.legible),
+        "ground": (found.ground.argmax(1), batch.ground),
+        "camera": (found.camera.argmax(1), batch.camera),
+    }
+    if len(batch.clip):
+        read = net.read(batch.frames[batch.clip], found.maps.softmax(2)[batch.clip, :, batch.colour])
+        guesses["whole"] = (read.legible > 0, batch.whole)
+        guesses |= {name: (logits.argmax(1), batch.answers[name]) for name, logits in read.answers.items()}
+    return {
+        name: (guess == asked)[asked != OPEN] if guess.dtype != torch.bool else (guess == (asked == 1))[asked != OPEN]
+        for name, (guess, asked) in guesses.items()
+    }
+
+
+def train(
+    recipe: ReaderRecipe,
+    data: Path,
+    folder: Path,
+    report: Report,
+    *,
+    codec: PatchCodec | None = None,
+    max_minutes: float = float("inf"),
+) -> bool:
+    """Train in `folder`, going on from its newest checkpoint; True when the stages are done."""
+    run = Run(
+        ReaderTraining(recipe, data, codec),
+        folder,
+        recipe.optimiser,
+        Cadence(
+            checkpoint_minutes=recipe.checkpoint_minutes,
+            sample_minutes=float("inf"),
+            log_steps=recipe.log_steps,
+            validate_steps=recipe.validate_steps,
+        ),
+        report,
+    )
+    run.resume()
+    return run.train(max_minutes=max_minutes)
+
+
+def export(run: Path, out: Path, trust: Trust | None = None) -> None:
+    """Write the averaged weights of a run's newest checkpoint as a reader's folder, in half precision."""
+    _, tensors = load_checkpoint(checkpoints(run)[-1])
+    weights = {name.removeprefix("reader."): value.half() for name, value in select(tensors, "average").items()}
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(weights, out / "model.safetensors")
+    write_config(out / "config.json", ReaderConfig(), trust or Trust())
+
