@@ -18,30 +18,69 @@ from longtake.models.patch_codec import PatchBasis, PatchCodec, PatchCodecConfig
 
 __all__ = ["fit_patch_codec"]
 
+COLOURS = 3
+MOVING = 0.003
+"""Mean variance over time, of values in [-1, 1], above which a patch counts as moving."""
+
+
+class _Sums:
+    """Running sums over patches: how many, their total `[P]`, their products `[P, P]`."""
+
+    def __init__(self, values: int) -> None:
+        self.count = 0.0
+        self.total = torch.zeros(values, dtype=torch.float64)
+        self.products = torch.zeros(values, values, dtype=torch.float64)
+
+    def add(self, patches: Tensor, weight: float = 1.0) -> None:
+        """Add patches `[N, P]`, each counted `weight` times."""
+        self.count += weight * len(patches)
+        self.total += weight * patches.sum(0)
+        self.products.addmm_(patches.T, patches, alpha=weight)
+
+    def merged(self, other: _Sums, weight: float) -> _Sums:
+        """These sums and `weight` times the other's."""
+        both = _Sums(len(self.total))
+        both.count = self.count + weight * other.count
+        both.total = self.total + weight * other.total
+        both.products = self.products + weight * other.products
+        return both
+
+    def mean_and_covariance(self) -> tuple[Tensor, Tensor]:
+        mean = self.total / self.count
+        return mean, self.products / self.count - torch.outer(mean, mean)
+
 
 class _Moments:
-    """Running sums of one kind of patch."""
+    """Moments of one kind of patch, still and moving ones apart."""
 
     def __init__(self, basis: PatchBasis) -> None:
         self.basis = basis
         values = basis.mean.numel()
-        self.count = 0
-        self.total = torch.zeros(values, dtype=torch.float64)
-        self.products = torch.zeros(values, values, dtype=torch.float64)
+        self.still, self.moving = _Sums(values), _Sums(values)
+
+    @property
+    def count(self) -> float:
+        """Patches seen."""
+        return self.still.count + self.moving.count
 
     def add(self, pixels: Tensor) -> None:
         """`pixels` is `[B, 3, n * frames, H, W]`."""
         patches = self.basis.patches(pixels).flatten(0, 3).double()
-        self.count += len(patches)
-        self.total += patches.sum(0)
-        self.products.addmm_(patches.T, patches)
+        over_time = patches.unflatten(1, (COLOURS, self.basis.frames, -1))
+        is_moving = over_time.var(2, correction=0).mean((1, 2)) > MOVING
+        self.still.add(patches[~is_moving])
+        self.moving.add(patches[is_moving])
 
-    def components(self, channels: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean `[P]`, leading eigenvectors `[C, P]` in falling order of spread, and their spreads `[C]`."""
-        mean = self.total / self.count
-        spreads, vectors = torch.linalg.eigh(self.products / self.count - torch.outer(mean, mean))
-        leading = vectors[:, -channels:].flip(1).T
-        return mean, leading * _signs(leading), spreads[-channels:].flip(0).clamp_min(1e-12).sqrt()
+    def components(self, channels: int, motion_weight: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean `[P]`, leading components `[C, P]` and their spreads `[C]`.
+
+        The components are those of patches weighted for motion; mean and spreads are of patches as they come.
+        """
+        mean, covariance = self.still.merged(self.moving, 1.0).mean_and_covariance()
+        _, weighted = self.still.merged(self.moving, motion_weight).mean_and_covariance()
+        leading = torch.linalg.eigh(weighted).eigenvectors[:, -channels:].flip(1).T
+        spreads = ((leading @ covariance) * leading).sum(1).clamp_min(1e-12).sqrt()
+        return mean, leading * _signs(leading), spreads
 
 
 def _signs(vectors: Tensor) -> Tensor:
@@ -57,8 +96,7 @@ def _like_later(first: Tensor, later: Tensor, frames: int) -> tuple[Tensor, Tens
     A component of one frame is compared with the time average of a component of a group; the channels of the
     later basis choose in turn, so the strongest are matched best.
     """
-    colours = 3
-    stills = later.reshape(len(later), colours, frames, -1).sum(2).flatten(1)
+    stills = later.reshape(len(later), COLOURS, frames, -1).sum(2).flatten(1)
     likeness = stills @ first.T
     free = torch.ones(len(first), dtype=torch.bool)
     order = torch.zeros(len(first), dtype=torch.int64)
@@ -77,7 +115,9 @@ def _fill(basis: PatchBasis, mean: Tensor, vectors: Tensor, spreads: Tensor) -> 
 
 
 @torch.no_grad()
-def fit_patch_codec(clips: Iterable[Tensor], config: PatchCodecConfig | None = None) -> PatchCodec:
+def fit_patch_codec(
+    clips: Iterable[Tensor], config: PatchCodecConfig | None = None, *, motion_weight: float = 8.0
+) -> PatchCodec:
     """A codec fitted to batches of clips.
 
     Each is `uint8 [B, T, H, W, 3]` with T = 1 + a multiple of the temporal stride.
@@ -96,12 +136,12 @@ def fit_patch_codec(clips: Iterable[Tensor], config: PatchCodecConfig | None = N
     for moments in (first, later):
         if moments.count <= codec.latent_channels:
             raise UserError(
-                f"{moments.count} patches given to fit {codec.latent_channels} components; "
+                f"{moments.count:.0f} patches given to fit {codec.latent_channels} components; "
                 "give more and longer clips"
             )
-    mean, vectors, spreads = later.components(codec.latent_channels)
+    mean, vectors, spreads = later.components(codec.latent_channels, motion_weight)
     _fill(codec.later, mean, vectors, spreads)
-    first_mean, first_vectors, first_spreads = first.components(codec.latent_channels)
+    first_mean, first_vectors, first_spreads = first.components(codec.latent_channels, motion_weight)
     order, signs = _like_later(first_vectors, vectors, stride)
     _fill(codec.first, first_mean, first_vectors[order] * signs, first_spreads[order])
     return codec.eval()
