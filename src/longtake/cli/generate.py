@@ -1,0 +1,188 @@
+"""`longtake generate`: a prompt or a storyboard in, a video file that grows while it is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Argument, Option
+
+from longtake.cli.signals import Stopped
+from longtake.errors import UserError
+
+if TYPE_CHECKING:
+    from longtake.cli.meter import Meter
+    from longtake.cli.request import Request
+    from longtake.cli.summary import Summary
+    from longtake.media import FragmentedMp4Writer
+    from longtake.pipeline import Pipeline
+    from longtake.take import Chunk, Take
+    from longtake.timeline import Timeline
+
+
+def generate(
+    prompt: Annotated[str | None, Argument(metavar="PROMPT", help="What is to be seen, in quotes.")] = None,
+    storyboard: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="YAML file of prompts that change over time, instead of one."),
+    ] = None,
+    seconds: Annotated[float | None, Option(metavar="S", help="Length; 10 unless given.")] = None,
+    frames: Annotated[int | None, Option(metavar="N", help="Length in frames, instead of --seconds.")] = None,
+    out: Annotated[
+        Path, Option("--out", "-o", metavar="FILE", help="The MP4 file; watch it while it grows.")
+    ] = Path("take.mp4"),
+    force: Annotated[bool, Option("--force", "-f", help="Replace the file if it is there.")] = False,
+    seed: Annotated[
+        int | None, Option(metavar="N", help="Same seed, same video; drawn and shown unless given.")
+    ] = None,
+    model: Annotated[
+        str, Option(metavar="NAME", help="One that `longtake models` lists, or a folder.")
+    ] = "mini",
+    size: Annotated[
+        str | None, Option(metavar="WxH", help="Picture that the model makes; its native size unless given.")
+    ] = None,
+    scale: Annotated[int, Option(metavar="N", help="Enlarge the file's picture so many times.")] = 1,
+    fps: Annotated[
+        float | None, Option(metavar="N", help="Frames a second; only the model's own will do.")
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
+) -> None:
+    """Make a video of a prompt or of a storyboard.
+
+    The file can be watched while it grows. Ctrl-C stops early and leaves a whole file.
+
+    \b
+    longtake generate "a red sphere rolls to the right on a wooden floor" --seconds 30
+    longtake generate --storyboard story.yaml --scale 4 --seed 7 --out story.mp4
+    """
+    from longtake.cli.request import Request
+
+    request = Request.read(
+        prompt=prompt,
+        storyboard=storyboard,
+        seconds=seconds,
+        frames=frames,
+        out=out,
+        force=force,
+        seed=seed,
+        model=model,
+        size=size,
+        scale=scale,
+        fps=fps,
+    )
+    _Filming(request, quiet=quiet, as_json=as_json).run()
+
+
+class _Filming:
+    """One run of the command: load, stream into the file, report."""
+
+    def __init__(self, request: Request, *, quiet: bool, as_json: bool) -> None:
+        from longtake.cli.summary import ReceiptBook
+
+        self.request, self.quiet, self.as_json = request, quiet, as_json
+        self.receipts = ReceiptBook()
+
+    def run(self) -> None:
+        from longtake.cli.meter import Meter, process_age
+
+        pipe = self._load()
+        self.startup = process_age()
+        _warn_of_unknown_words(pipe, self.request.timeline)
+        meter = Meter(pipe.fps)
+        take = self._start(pipe)
+        stopped = self._film(take, meter)
+        if meter.chunks:
+            self._report(self._summary(pipe, take, meter))
+        if stopped:
+            raise stopped
+
+    def _load(self) -> Pipeline:
+        from rich.console import Console
+
+        with Console(stderr=True, quiet=self.quiet).status(f"loading {self.request.model}"):
+            from longtake.pipeline import Pipeline
+
+            return Pipeline.from_pretrained(self.request.model)
+
+    def _start(self, pipe: Pipeline) -> Take:
+        from longtake.settings import Settings
+
+        request = self.request
+        settings = Settings(width=request.width, height=request.height)
+        return pipe.stream(
+            request.timeline, seed=request.seed, num_frames=request.num_frames, settings=settings
+        )
+
+    def _film(self, take: Take, meter: Meter) -> Stopped | None:
+        """Write the take into the file; returns what stopped it early, if anything did."""
+        from longtake.cli.progress import ProgressLine
+        from longtake.media import FragmentedMp4Writer
+
+        request = self.request
+        writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
+        try:
+            with writer, ProgressLine(request.num_frames, quiet=self.quiet) as line:
+                for chunk in take:
+                    self._write(writer, chunk)
+                    meter.add(len(chunk.frames))
+                    line.update(meter)
+        except Stopped as stopped:
+            return stopped
+        return None
+
+    def _write(self, writer: FragmentedMp4Writer, chunk: Chunk) -> None:
+        try:
+            writer.write(chunk.frames)
+        except OSError as error:
+            kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
+            raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
+        self.receipts.add(chunk.receipts)
+
+    def _summary(self, pipe: Pipeline, take: Take, meter: Meter) -> Summary:
+        import torch
+
+        from longtake.cli.meter import peak_rss_mb
+        from longtake.cli.summary import Summary
+
+        request = self.request
+        return Summary(
+            out=str(request.out),
+            model=pipe.name,
+            seed=take.seed,
+            complete=meter.frames == request.num_frames,
+            frames=meter.frames,
+            chunks=meter.chunks,
+            fps=pipe.fps,
+            seconds=meter.frames / pipe.fps,
+            width=request.form.width,
+            height=request.form.height,
+            native_width=request.width,
+            startup_s=self.startup,
+            time_to_first_frame_s=meter.time_to_first_frame,
+            chunk_seconds_p50=meter.chunk_percentile(50),
+            chunk_seconds_p95=meter.chunk_percentile(95),
+            rtf=meter.rtf,
+            peak_rss_mb=peak_rss_mb(),
+            dtype=str(pipe.backbone.dtype).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+            receipts=[receipt.to_dict() for receipt in self.receipts],
+        )
+
+    def _report(self, summary: Summary) -> None:
+        for cue in self.receipts.missing(self.request.timeline.cues):
+            typer.echo(f"warning: the video ends before {cue.prompt!r} begins", err=True)
+        text = (
+            json.dumps(summary.to_dict(), ensure_ascii=False) if self.as_json else "\n".join(summary.lines())
+        )
+        typer.echo(text)
+
+
+def _warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:
+    words = dict.fromkeys(word for cue in timeline.cues for word in pipe.unknown_words(cue.prompt))
+    if words:
+        unknown = ", ".join(words)
+        known = ", ".join(filter(str.isalnum, pipe.known_words))
+        typer.echo(f"warning: {pipe.name} does not know: {unknown}; it knows: {known}", err=True)

@@ -1,0 +1,56 @@
+"""Groups of commands whose modules are imported when one of their commands runs, not to print the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A Typer app that lives in another module."""
+
+    target: str
+    """`package.module:attribute`."""
+    help: str
+    """One line for the list of commands."""
+
+    def stub(self, name: str) -> TyperGroup:
+        """Stands for the group in a list of commands."""
+        return TyperGroup(name=name, help=self.help)
+
+    def load(self, name: str) -> Any:
+        """Import the group."""
+        module, attribute = self.target.split(":")
+        command = typer.main.get_command(getattr(import_module(module), attribute))
+        command.name = name
+        return command
+
+
+MOUNTED = {
+    "world": Mounted("longtake.world.app:app", "Look at toybox, the world that mini was trained on."),
+    "train": Mounted("longtake.train.app:app", "Train the networks, one recipe each."),
+    "bench": Mounted("longtake.measure.app:app", "Measure speed, quality and the cost of length."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that lists `MOUNTED` beside its own commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *MOUNTED]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in MOUNTED:
+            return MOUNTED[cmd_name].stub(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in MOUNTED:
+            command = MOUNTED[name].load(name)
+        return name, command, rest

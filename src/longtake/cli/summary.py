@@ -1,0 +1,95 @@
+"""What `generate` says at the end, for people and as one JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from longtake.timeline import Cue, Receipt
+
+
+class ReceiptBook:
+    """The latest receipt of every cue, in the order in which they first came."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Cue, Receipt] = {}
+
+    def add(self, receipts: Iterable[Receipt]) -> None:
+        self._latest |= {receipt.cue: receipt for receipt in receipts}
+
+    def __iter__(self) -> Any:
+        return iter(self._latest.values())
+
+    def missing(self, cues: Iterable[Cue]) -> list[Cue]:
+        """The cues that no receipt was given for."""
+        return [cue for cue in cues if cue not in self._latest]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """One take, measured. Seconds are wall-clock unless said otherwise."""
+
+    out: str
+    """The file."""
+    model: str
+    """Name of the model."""
+    seed: int
+    """With it, the take can be made again."""
+    complete: bool
+    """False when the take was stopped before its end."""
+    frames: int
+    """Frames in the file."""
+    chunks: int
+    """Chunks in the file."""
+    fps: int
+    """Frames a second of the file."""
+    seconds: float
+    """Media seconds in the file."""
+    width: int
+    """Pixels of the file's picture."""
+    height: int
+    """Pixels of the file's picture."""
+    native_width: int
+    """Pixels of the picture that the model made."""
+    startup_s: float
+    """From the start of the command until the model was ready."""
+    time_to_first_frame_s: float
+    """From the prompt, with the model ready, until the first frames were encoded and written."""
+    chunk_seconds_p50: float
+    """Median time a chunk, with text, denoising, decoding and encoding."""
+    chunk_seconds_p95: float
+    """The same for the slowest twentieth."""
+    rtf: float
+    """Media seconds made in a second; above 1 is faster than playback."""
+    peak_rss_mb: float
+    """The most memory held."""
+    dtype: str
+    """What the networks compute in."""
+    threads: int
+    """Threads that they use."""
+    receipts: list[dict[str, Any]]
+    """What became of every cue."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; measured times to the millisecond's tenth."""
+        return {
+            key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(self).items()
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        size = f"{self.width}x{self.height}"
+        made = f"{self.out}: {self.frames} frames, {self.seconds:g} s at {self.fps} fps, {size}"
+        made += "" if self.complete else ", stopped before its end"
+        speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
+        return [made, speed, f"model {self.model}, seed {self.seed}", *map(_receipt_line, self.receipts[1:])]
+
+
+def _receipt_line(receipt: dict[str, Any]) -> str:
+    prompt = receipt["cue"]["prompt"]
+    if receipt["first_time"] is None:
+        return f'"{prompt}": {receipt["status"]}, never seen'
+    line = f'"{prompt}": {receipt["status"]}, seen from {receipt["first_time"]:g} s'
+    applied = receipt["applied_time"]
+    return line if applied is None else f"{line}, fully from {applied:g} s"
