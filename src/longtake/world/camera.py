@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+from .compiled import leaf
 
 from .vocabulary import CAMERAS
 
@@ -55,13 +55,13 @@ class View:
     """Focal length in pixels."""
 
 
-@njit(cache=True)
+@leaf
 def wave(angle):
     """A triangle wave of period 2 pi and height 1 with rounded turns; rises through 0 at angle 0."""
     return math.asin(TURN * math.sin(angle)) / math.asin(TURN)
 
 
-@njit(cache=True)
+@leaf
 def place(camera, seconds, view):
     """Fill a packed view for a time. camera: [move, target xyz, distance, pitch, yaw, amplitude, period, phase]."""
     move, distance, pitch, yaw = camera[0], camera[4], camera[5], camera[6]

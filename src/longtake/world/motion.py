@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from numba import njit
+from .compiled import leaf
 
 from .camera import wave
 from .shapes import support
@@ -28,14 +28,14 @@ SHAPE, RADIUS, CENTRE, TURN, MATERIAL, COLOUR, ACCENT, PRESENT = 0, 1, 2, 5, 14,
 """Layout of a packed body: shape, radius, middle xyz, rotation 3x3 (local to world), material, colours, in view."""
 
 
-@njit(cache=True)
+@leaf
 def smooth(x):
     """0 below 0, 1 above 1, and an S between."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
-@njit(cache=True)
+@leaf
 def _times(aw, ax, ay, az, bw, bx, by, bz):
     return (
         aw * bw - ax * bx - ay * by - az * bz,
@@ -45,7 +45,7 @@ def _times(aw, ax, ay, az, bw, bx, by, bz):
     )
 
 
-@njit(cache=True)
+@leaf
 def _hop(motion, leg, elapsed):
     """Height above the ground of bounce and jump."""
     if motion != BOUNCE and motion != JUMP:
@@ -57,7 +57,7 @@ def _hop(motion, leg, elapsed):
     return 4.0 * leg[7] * part * (1.0 - part)
 
 
-@njit(cache=True)
+@leaf
 def follow(leg, seconds):
     """(x, z, hop, w, i, j, k): ground position, height and orientation of one packed leg at a time."""
     elapsed = seconds - leg[0]
@@ -79,7 +79,7 @@ def follow(leg, seconds):
     return x, z, _hop(motion, leg, elapsed), qw, qx, qy, qz
 
 
-@njit(cache=True)
+@leaf
 def locate(legs, count, seconds):
     """`follow` for the leg in force, faded in from the one before it."""
     index = 0
@@ -99,14 +99,14 @@ def locate(legs, count, seconds):
     return x, z, hop, qw, qx, qy, qz
 
 
-@njit(cache=True)
+@leaf
 def _orient(body, w, x, y, z):
     body[5], body[6], body[7] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
     body[8], body[9], body[10] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
     body[11], body[12], body[13] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
 
 
-@njit(cache=True)
+@leaf
 def _paint(tints, count, seconds, body):
     """Colours [tints, 7] (start, body rgb, accent rgb) at a time."""
     for c in range(6):
@@ -116,7 +116,7 @@ def _paint(tints, count, seconds, body):
         body[15 + c] = value
 
 
-@njit(cache=True)
+@leaf
 def embody(fixed, legs, leg_counts, tints, tint_counts, seconds, bodies):
     """Fill packed bodies [N, BODY_SIZE] for a time. fixed [N, 6]: shape, radius, material, enters, leaves, side."""
     for n in range(fixed.shape[0]):

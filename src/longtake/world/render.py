@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+from .compiled import kernel, leaf
 
 from . import camera, motion, shade, trace
 from .pack import Packed, pack
@@ -20,27 +20,84 @@ class Clip:
     """[T, H, W, 3] uint8 RGB."""
 
 
-@njit(cache=True)
-def _sample(view, bodies, rects, light, tile, ground, height, width, x, y):
-    """(key, red, green, blue) of the picture point (x, y), as square roots of linear light."""
-    dx, dy, dz = trace.ray(view, height, width, x, y)
-    index, face, t, lx, ly, lz = trace.find(view[0], view[1], view[2], dx, dy, dz, bodies, rects, int(x), int(y))
-    if index >= 0:
-        px, py, pz = view[0] + t * dx, view[1] + t * dy, view[2] + t * dz
-        bounce = tile[tile.shape[0] - 1]
-        r, g, b = shade.surface(index, face, lx, ly, lz, px, py, pz, dx, dy, dz, light, bodies, bounce)
-    elif index == trace.GROUND:
-        pixel = 2.0 / (min(height, width) * view[12])
-        r, g, b = shade.floor(view[0] + t * dx, view[2] + t * dz, dy, t, pixel, light, bodies, tile, ground)
-    else:
-        r, g, b = shade.backdrop(dy)
+@leaf
+def _dim(height, width, x, y):
+    """The vignette at a picture point."""
     u, v = 2.0 * x / width - 1.0, 2.0 * y / height - 1.0
-    dim = 1.0 - shade.VIGNETTE * 0.5 * (u * u + v * v)
-    r, g, b = math.sqrt(r) * dim, math.sqrt(g) * dim, math.sqrt(b) * dim
-    return trace.key(index, face, lx), min(r, 1.0), min(g, 1.0), min(b, 1.0)
+    return 1.0 - shade.VIGNETTE * 0.5 * (u * u + v * v)
 
 
-@njit(cache=True)
+@leaf
+def _byte(value, dim):
+    """Linear light as a picture value."""
+    return int(min(math.sqrt(value) * dim, 1.0) * 255.0 + 0.5)
+
+
+@leaf
+def _rows(view, height, width, rows):
+    """Fill what the ground has in common along each row of the picture, [height, 2]."""
+    pixel = 2.0 / (min(height, width) * view[12])
+    for y in range(height):
+        _, slope, _ = trace.ray(view, height, width, 0.0, y + 0.5)
+        rows[y, 0], rows[y, 1] = shade.row(slope, -view[1] / min(slope, -1e-6), pixel)
+
+
+@leaf
+def _sample(view, rows, bodies, rects, light, tile, ground, height, width, x, y, hasty):
+    """(key, red, green, blue) at the picture point (x, y); a hasty look at bare, lit ground has no colour."""
+    dx, dy, dz = trace.ray(view, height, width, x, y)
+    line = int(y)
+    index, face, t, lx, ly, lz = trace.find(view[0], view[1], view[2], dx, dy, dz, bodies, rects, int(x), line)
+    px, py, pz = view[0] + t * dx, view[1] + t * dy, view[2] + t * dz
+    if index >= 0:
+        r, g, b = shade.surface(index, face, lx, ly, lz, px, py, pz, dx, dy, dz, light, bodies, tile)
+    elif index == trace.GROUND:
+        if hasty and shade.lit_floor(px, pz, light, bodies):
+            return trace.BARE, 0, 0, 0
+        sun, sky = shade.daylight(px, 0.0, pz, light, bodies, trace.GROUND)
+        r, g, b = shade.floor(px, pz, dy, rows[line, 0], rows[line, 1], sun * light[1], sky, tile, ground)
+    else:
+        if hasty:
+            return trace.BARE, 0, 0, 0
+        r, g, b = shade.backdrop(dy)
+    dim = _dim(height, width, x, y)
+    return trace.key(index, face, lx), _byte(r, dim), _byte(g, dim), _byte(b, dim)
+
+
+@leaf
+def _stage(view, rows, light, tile, ground, frame):
+    """Fill a frame with the empty scene."""
+    height, width = frame.shape[0], frame.shape[1]
+    for y in range(height):
+        for x in range(width):
+            dx, dy, dz = trace.ray(view, height, width, x + 0.5, y + 0.5)
+            if dy < -1e-6:
+                t = -view[1] / dy
+                px, pz = view[0] + t * dx, view[2] + t * dz
+                r, g, b = shade.floor(px, pz, dy, rows[y, 0], rows[y, 1], light[1], 1.0, tile, ground)
+            else:
+                r, g, b = shade.backdrop(dy)
+            dim = _dim(height, width, x + 0.5, y + 0.5)
+            frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = _byte(r, dim), _byte(g, dim), _byte(b, dim)
+
+
+@leaf
+def _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, rect):
+    """Sample the pixels of a rectangle (left, right, top, bottom) that bodies cover or shade, each once a stamp."""
+    height, width = keys.shape
+    for y in range(rect[2], rect[3]):
+        for x in range(rect[0], rect[1]):
+            if done[y, x] == stamp:
+                continue
+            done[y, x] = stamp
+            key, r, g, b = _sample(
+                view, rows, bodies, rects, light, tile, ground, height, width, x + 0.5, y + 0.5, True
+            )
+            if key != trace.BARE:
+                keys[y, x], frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = key, r, g, b
+
+
+@leaf
 def _on_edge(keys, y, x):
     own = keys[y, x]
     if x > 0 and keys[y, x - 1] != own:
@@ -52,49 +109,59 @@ def _on_edge(keys, y, x):
     return y + 1 < keys.shape[0] and keys[y + 1, x] != own
 
 
-@njit(cache=True)
-def _picture(view, bodies, rects, light, tile, ground, keys, frame):
-    """Fill one uint8 [H, W, 3] frame: a sample a pixel, four more where surfaces meet."""
+@leaf
+def _soften(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, rect):
+    """Average four samples in each pixel of a rectangle where surfaces meet."""
     height, width = keys.shape
-    for y in range(height):
-        for x in range(width):
-            k, r, g, b = _sample(view, bodies, rects, light, tile, ground, height, width, x + 0.5, y + 0.5)
-            keys[y, x] = k
-            frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = (
-                int(r * 255.0 + 0.5),
-                int(g * 255.0 + 0.5),
-                int(b * 255.0 + 0.5),
-            )
-    for y in range(height):
-        for x in range(width):
-            if not _on_edge(keys, y, x):
+    for y in range(rect[2], rect[3]):
+        for x in range(rect[0], rect[1]):
+            if done[y, x] == stamp or not _on_edge(keys, y, x):
                 continue
-            red = green = blue = 0.0
+            done[y, x] = stamp
+            red = green = blue = 2
             for i in range(4):
                 u, v = x + (0.375, 0.875, 0.125, 0.625)[i], y + (0.125, 0.375, 0.625, 0.875)[i]
-                _, r, g, b = _sample(view, bodies, rects, light, tile, ground, height, width, u, v)
+                _, r, g, b = _sample(
+                    view, rows, bodies, rects, light, tile, ground, height, width, u, v, False
+                )
                 red, green, blue = red + r, green + g, blue + b
-            frame[y, x, 0] = int(red * 63.75 + 0.5)
-            frame[y, x, 1] = int(green * 63.75 + 0.5)
-            frame[y, x, 2] = int(blue * 63.75 + 0.5)
+            frame[y, x, 0], frame[y, x, 1], frame[y, x, 2] = red >> 2, green >> 2, blue >> 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _film(packed, start, fps, frames):
-    """Fill frames [T, H, W, 3] with the scene from frame number `start` on."""
-    count, height, width = frames.shape[0], frames.shape[1], frames.shape[2]
-    bodies = np.zeros((packed.fixed.shape[0], motion.BODY_SIZE))
-    rects = np.zeros((packed.fixed.shape[0], 4), dtype=np.int64)
+    """Fill frames [T, H, W, 3] with the scene from frame number `start` on.
+
+    The empty stage is drawn when the camera has moved; then only what bodies cover or shade is sampled.
+    """
+    height, width, count = frames.shape[1], frames.shape[2], packed.fixed.shape[0]
+    bodies = np.zeros((count, motion.BODY_SIZE))
+    rects, shadows = np.zeros((count, 4), dtype=np.int64), np.zeros((count, 4), dtype=np.int64)
+    stage, done = np.zeros((height, width, 3), dtype=np.uint8), np.zeros((height, width), dtype=np.int64)
     keys = np.zeros((height, width), dtype=np.int64)
-    view = np.zeros(camera.VIEW_SIZE)
-    for i in range(count):
+    rows = np.zeros((height, 2))
+    view, last = np.zeros(camera.VIEW_SIZE), np.zeros(camera.VIEW_SIZE)
+    light, tile, ground = packed.light, packed.tile, packed.ground
+    for i in range(frames.shape[0]):
         seconds = (start + i) / fps
+        frame, stamp = frames[i], 2 * i + 1
         camera.place(packed.camera, seconds, view)
+        if not np.array_equal(view, last):
+            last[:] = view
+            _rows(view, height, width, rows)
+            _stage(view, rows, light, tile, ground, stage)
+        frame[:] = stage
+        keys[:] = trace.GROUND
         motion.embody(
             packed.fixed, packed.legs, packed.leg_counts, packed.tints, packed.tint_counts, seconds, bodies
         )
         trace.bounds(view, bodies, height, width, rects)
-        _picture(view, bodies, rects, packed.light, packed.tile, packed.ground, keys, frames[i])
+        trace.shadow_bounds(view, bodies, light, height, width, shadows)
+        for n in range(count):
+            _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, rects[n])
+            _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, shadows[n])
+        for n in range(count):
+            _soften(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp + 1, rects[n])
 
 
 def render(

@@ -5,11 +5,11 @@ Soft shadows march the solids' distance formulas (I. Quilez, "Soft shadows in ra
 
 import math
 
-from numba import njit
+from .compiled import leaf
 
 from .palette import TILE, TILE_METRES
 from .shapes import BOUND, distance, normal
-from .trace import GROUND, inward, striped, turn_in, turn_out
+from .trace import GROUND, NEAR, PENUMBRA, striped, turn_in, turn_out
 
 KEY = (0.98, 0.94, 0.87)
 SKY = (0.34, 0.36, 0.40)
@@ -23,39 +23,39 @@ SOFT = 5.0
 VIGNETTE = 0.17
 
 
-@njit(cache=True)
-def _texel(tile, side, x, y, part):
-    """Bilinear value of a tile level of a power-of-two side at (x, y) in its texels."""
+@leaf
+def _texel(tile, side, u, v, part, red, green, blue):
+    """Add `part` of a tile level's bilinear value at (u, v) in tiles; side is the level's, a power of two."""
+    x, y = u * side - 0.5, v * side - 0.5
     fx, fy = math.floor(x), math.floor(y)
-    u, v = x - fx, y - fy
+    right, down = x - fx, y - fy
     x0, y0 = int(fx) & (side - 1), int(fy) & (side - 1)
     x1, y1 = (x0 + 1) & (side - 1), (y0 + 1) & (side - 1)
     start = (4 * TILE * TILE - 4 * side * side) // 3
-    a, b, c, d = start + y0 * side + x0, start + y0 * side + x1, start + y1 * side + x0, start + y1 * side + x1
-    wa, wb, wc, wd = (1 - u) * (1 - v) * part, u * (1 - v) * part, (1 - u) * v * part, u * v * part
+    top, bottom = start + y0 * side, start + y1 * side
+    wb, wd = right * (1.0 - down) * part, right * down * part
+    wa, wc = (1.0 - down) * part - wb, down * part - wd
+    a, b, c, d = top + x0, top + x1, bottom + x0, bottom + x1
     return (
-        wa * tile[a, 0] + wb * tile[b, 0] + wc * tile[c, 0] + wd * tile[d, 0],
-        wa * tile[a, 1] + wb * tile[b, 1] + wc * tile[c, 1] + wd * tile[d, 1],
-        wa * tile[a, 2] + wb * tile[b, 2] + wc * tile[c, 2] + wd * tile[d, 2],
+        red + wa * tile[a, 0] + wb * tile[b, 0] + wc * tile[c, 0] + wd * tile[d, 0],
+        green + wa * tile[a, 1] + wb * tile[b, 1] + wc * tile[c, 1] + wd * tile[d, 1],
+        blue + wa * tile[a, 2] + wb * tile[b, 2] + wc * tile[c, 2] + wd * tile[d, 2],
     )
 
 
-@njit(cache=True)
-def _texture(tile, ground, x, z, footprint):
-    """Colour of the ground at (x, z), averaged over a footprint in metres. ground: [cos, sin, shift x, shift z]."""
+@leaf
+def _texture(tile, ground, x, z, level):
+    """Colour of the ground at (x, z) between two levels of its tile. ground: [cos, sin, shift x, shift z]."""
     u = (ground[0] * x + ground[1] * z) / TILE_METRES + ground[2]
     v = (ground[0] * z - ground[1] * x) / TILE_METRES + ground[3]
-    level = max(math.log2(footprint * TILE / TILE_METRES), 0.0)
-    first = min(int(level), 7)
-    part = min(level - first, 1.0)
+    first = int(level)
+    part = level - first
     side = TILE >> first
-    r, g, b = _texel(tile, side, u * side - 0.5, v * side - 0.5, 1.0 - part)
-    side >>= 1
-    r1, g1, b1 = _texel(tile, side, u * side - 0.5, v * side - 0.5, part)
-    return r + r1, g + g1, b + b1
+    r, g, b = _texel(tile, side, u, v, 1.0 - part, 0.0, 0.0, 0.0)
+    return _texel(tile, side >> 1, u, v, part, r, g, b)
 
 
-@njit(cache=True)
+@leaf
 def _march(shape, ox, oy, oz, dx, dy, dz, near, far):
     """Share of the key light that passes a body on [near, far]."""
     clear = 1.0
@@ -71,39 +71,61 @@ def _march(shape, ox, oy, oz, dx, dy, dz, near, far):
     return clear * clear * (3.0 - 2.0 * clear)
 
 
-@njit(cache=True)
+@leaf
+def _blocked(n, ox, oy, oz, light, bodies):
+    """(along, reach): the light's passage by a body's bound, from a point seen in half extents from its middle.
+
+    reach is negative where nothing can be in the way.
+    """
+    along = ox * light[0] + oy * light[1] + oz * light[2]
+    square = ox * ox + oy * oy + oz * oz
+    bound = BOUND[int(bodies[n, 0])] + PENUMBRA
+    if along >= 0.0 and square >= bound * bound:
+        return along, -1.0
+    return along, bound * bound - (square - along * along)
+
+
+@leaf
+def lit_floor(x, z, light, bodies):
+    """Whether a point of the ground is out of every body's shadow and reach."""
+    for n in range(bodies.shape[0]):
+        if bodies[n, 21] == 0.0:
+            continue
+        scale = 1.0 / bodies[n, 1]
+        ox, oy, oz = (x - bodies[n, 2]) * scale, -bodies[n, 3] * scale, (z - bodies[n, 4]) * scale
+        if ox * ox + oy * oy + oz * oz < NEAR * NEAR or _blocked(n, ox, oy, oz, light, bodies)[1] > 0.0:
+            return False
+    return True
+
+
+@leaf
 def daylight(x, y, z, light, bodies, skip):
     """(share of key light, share of sky light) that reaches a point, bodies in the way but `skip`."""
     sun = sky = 1.0
     for n in range(bodies.shape[0]):
-        body = bodies[n]
-        if n == skip or body[21] == 0.0:
+        if n == skip or bodies[n, 21] == 0.0:
             continue
-        scale = 1.0 / body[1]
-        ox, oy, oz = (x - body[2]) * scale, (y - body[3]) * scale, (z - body[4]) * scale
-        along = ox * light[0] + oy * light[1] + oz * light[2]
-        square = ox * ox + oy * oy + oz * oz
-        bound = BOUND[int(body[0])] + 0.45
-        reach = bound * bound - (square - along * along)
-        shaded = reach > 0.0 and (along < 0.0 or square < bound * bound)
-        near = skip == GROUND and square < 4.0
-        if not (shaded or near):
+        shape, scale = int(bodies[n, 0]), 1.0 / bodies[n, 1]
+        ox, oy, oz = (x - bodies[n, 2]) * scale, (y - bodies[n, 3]) * scale, (z - bodies[n, 4]) * scale
+        along, reach = _blocked(n, ox, oy, oz, light, bodies)
+        near = skip == GROUND and ox * ox + oy * oy + oz * oz < NEAR * NEAR
+        if reach <= 0.0 and not near:
             continue
-        lx, ly, lz = turn_in(body, ox, oy, oz)
-        if shaded:
-            ex, ey, ez = turn_in(body, light[0], light[1], light[2])
+        lx, ly, lz = turn_in(bodies, n, ox, oy, oz)
+        if reach > 0.0:
+            ex, ey, ez = turn_in(bodies, n, light[0], light[1], light[2])
             root = math.sqrt(reach)
-            sun *= _march(int(body[0]), lx, ly, lz, ex, ey, ez, -along - root, -along + root)
+            sun *= _march(shape, lx, ly, lz, ex, ey, ez, -along - root, -along + root)
         if near:
-            gap = max(1.0 - max(distance(int(body[0]), lx, ly, lz), 0.0) / 0.75, 0.0)
+            gap = max(1.0 - max(distance(shape, lx, ly, lz), 0.0) / 0.75, 0.0)
             sky *= 1.0 - 0.55 * gap * gap
     return sun, sky
 
 
-@njit(cache=True)
-def backdrop(dy):
-    """Colour of the studio wall in a direction, by its height."""
-    up = min(max(dy * 1.6 + 0.05, 0.0), 1.0)
+@leaf
+def backdrop(slope):
+    """Colour of the studio wall by the slope of the line of sight."""
+    up = min(max(slope * 1.6 + 0.05, 0.0), 1.0)
     return (
         BACKDROP_LOW[0] + up * (BACKDROP_HIGH[0] - BACKDROP_LOW[0]),
         BACKDROP_LOW[1] + up * (BACKDROP_HIGH[1] - BACKDROP_LOW[1]),
@@ -111,26 +133,31 @@ def backdrop(dy):
     )
 
 
-@njit(cache=True)
-def floor(x, z, dy, t, pixel, light, bodies, tile, ground):
-    """Colour of the ground at (x, z), t metres away; pixel is the angle of a pixel in radians."""
-    r, g, b = _texture(tile, ground, x, z, t * pixel / math.sqrt(max(-dy, 0.02)))
-    sun, sky = daylight(x, 0.0, z, light, bodies, GROUND)
-    sun *= light[1]
-    far = max(t - HAZE_START, 0.0)
-    haze = 1.0 - math.exp(-HAZE * far * far)
-    wall_r, wall_g, wall_b = backdrop(dy)
+@leaf
+def row(slope, depth, pixel):
+    """What ground at one depth has in common: (tile level, haze). pixel: size of a pixel at depth 1."""
+    footprint = depth * pixel / math.sqrt(max(-slope, 0.02))
+    level = min(max(math.log2(footprint * TILE / TILE_METRES), 0.0), 7.0)
+    far = max(depth - HAZE_START, 0.0)
+    return level, 1.0 - math.exp(-HAZE * far * far)
+
+
+@leaf
+def floor(x, z, slope, level, haze, sun, sky, tile, ground):
+    """Colour of the ground at (x, z) under so much light, with what `row` gives."""
+    r, g, b = _texture(tile, ground, x, z, level)
+    wall_r, wall_g, wall_b = backdrop(slope)
     r *= KEY[0] * sun + SKY[0] * sky
     g *= KEY[1] * sun + SKY[1] * sky
     b *= KEY[2] * sun + SKY[2] * sky
     return r + haze * (wall_r - r), g + haze * (wall_g - g), b + haze * (wall_b - b)
 
 
-@njit(cache=True)
-def _mirror(rx, ry, rz, light, bounce, channel):
+@leaf
+def _mirror(rx, ry, rz, light, tile, channel):
     """What a metal solid sees in a direction: floor below, wall above, a soft box about the key light."""
     if ry < 0.0:
-        base = bounce[channel] * (0.75 + 0.25 * ry)
+        base = tile[tile.shape[0] - 1, channel] * (0.75 + 0.25 * ry)
     else:
         base = 0.80 - 0.35 * ry
     lamp = (rx * light[0] + ry * light[1] + rz * light[2] - 0.80) / 0.16
@@ -138,18 +165,19 @@ def _mirror(rx, ry, rz, light, bounce, channel):
     return base + 1.5 * lamp * lamp
 
 
-@njit(cache=True)
-def surface(index, face, lx, ly, lz, x, y, z, dx, dy, dz, light, bodies, bounce):
-    """Colour of a solid's surface at a hit. bounce: mean colour of the ground."""
-    body = bodies[index]
-    nx, ny, nz = normal(int(body[0]), face, lx, ly, lz)
-    nx, ny, nz = turn_out(body, nx, ny, nz)
+@leaf
+def surface(index, face, lx, ly, lz, x, y, z, dx, dy, dz, light, bodies, tile):
+    """Colour of a solid's surface at a hit by a ray of direction (dx, dy, dz). The last texel of the tile is its mean colour."""
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    dx, dy, dz = dx / length, dy / length, dz / length
+    nx, ny, nz = normal(int(bodies[index, 0]), face, lx, ly, lz)
+    nx, ny, nz = turn_out(bodies, index, nx, ny, nz)
     paint = 18 if striped(lx) else 15
     lean = nx * light[0] + ny * light[1] + nz * light[2]
     sun, _ = daylight(x, y, z, light, bodies, index)
     wrap = max((lean + 0.22) / 1.22, 0.0) * sun
     up = 0.5 + 0.5 * ny
-    rise = min(y / (0.9 * body[1]), 1.0)
+    rise = min(y / (0.9 * bodies[index, 1]), 1.0)
     contact = 0.66 + 0.34 * rise * (2.0 - rise)
     hx, hy, hz = light[0] - dx, light[1] - dy, light[2] - dz
     gleam = max((nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz), 0.0)
@@ -159,14 +187,15 @@ def surface(index, face, lx, ly, lz, x, y, z, dx, dy, dz, light, bodies, bounce)
     gleam *= gleam
     facing = -2.0 * (nx * dx + ny * dy + nz * dz)
     rx, ry, rz = dx + facing * nx, dy + facing * ny, dz + facing * nz
-    metal = body[14] == 1.0
+    metal = bodies[index, 14] == 1.0
     red = green = blue = 0.0
     for c in range(3):
-        colour = body[paint + c]
-        ambient = (up * SKY[c] * 1.15 + (1.0 - up) * 0.45 * bounce[c]) * contact
+        colour = bodies[index, paint + c]
+        bounce = tile[tile.shape[0] - 1, c]
+        ambient = (up * SKY[c] * 1.15 + (1.0 - up) * 0.45 * bounce) * contact
         value = colour * (KEY[c] * wrap + ambient)
         if metal:
-            shine = (0.07 + 0.93 * colour) * _mirror(rx, ry, rz, light, bounce, c) * contact
+            shine = (0.07 + 0.93 * colour) * _mirror(rx, ry, rz, light, tile, c) * contact
             value = 0.50 * value + 0.52 * shine + 0.55 * gleam * gleam * gleam * sun
         else:
             value += 0.05 * gleam * sun

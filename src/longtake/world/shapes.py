@@ -6,7 +6,7 @@ of any length, and the returned t belongs to that d. Distance formulas follow I.
 
 import math
 
-from numba import njit
+from .compiled import leaf
 
 SPHERE, CUBE, CYLINDER, CONE, TORUS, PYRAMID = range(6)
 MISS = 1e30
@@ -28,7 +28,7 @@ ROLL = (1.0, 0.95, CYLINDER_RADIUS, 1.0, TORUS_MAJOR + TORUS_MINOR, 0.95)
 """Metres travelled for a radian turned, in half extents."""
 
 
-@njit(cache=True)
+@leaf
 def _sphere(ox, oy, oz, dx, dy, dz):
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
@@ -40,7 +40,7 @@ def _sphere(ox, oy, oz, dx, dy, dz):
     return (t, 0) if t > 0.0 else (MISS, 0)
 
 
-@njit(cache=True)
+@leaf
 def _slab(o, d, low, high, near, far, face, index):
     """Clip the ray's span [near, far] to low <= o + t d <= high; the face is the one entered by."""
     if abs(d) < 1e-12:
@@ -57,7 +57,7 @@ def _slab(o, d, low, high, near, far, face, index):
     return near, min(far, t1), face
 
 
-@njit(cache=True)
+@leaf
 def _cube(ox, oy, oz, dx, dy, dz):
     near, far, face = 0.0, MISS, -1
     near, far, face = _slab(ox, dx, -CUBE_HALF, CUBE_HALF, near, far, face, 0)
@@ -66,7 +66,7 @@ def _cube(ox, oy, oz, dx, dy, dz):
     return (near, face) if near < far and face >= 0 else (MISS, 0)
 
 
-@njit(cache=True)
+@leaf
 def _quadric(a, b, c):
     """Both roots of a t² + 2 b t + c, smaller first; MISS twice if there are none."""
     h = b * b - a * c
@@ -77,7 +77,7 @@ def _quadric(a, b, c):
     return (t0, t1) if t0 < t1 else (t1, t0)
 
 
-@njit(cache=True)
+@leaf
 def _cylinder(ox, oy, oz, dx, dy, dz):
     best, face = MISS, 0
     t0, _ = _quadric(
@@ -94,7 +94,7 @@ def _cylinder(ox, oy, oz, dx, dy, dz):
     return best, face
 
 
-@njit(cache=True)
+@leaf
 def _cone(ox, oy, oz, dx, dy, dz):
     best, face = MISS, 0
     k = CONE_RADIUS / (2.0 * CONE_HALF)
@@ -113,7 +113,7 @@ def _cone(ox, oy, oz, dx, dy, dz):
     return best, face
 
 
-@njit(cache=True)
+@leaf
 def _pyramid(ox, oy, oz, dx, dy, dz):
     """Clip against five half spaces n·p <= e: the base, and four sides x,z = ±base (half - y) / (2 half)."""
     near, far, face = 0.0, MISS, -1
@@ -139,7 +139,7 @@ def _pyramid(ox, oy, oz, dx, dy, dz):
     return (near, face) if near < far and face >= 0 else (MISS, 0)
 
 
-@njit(cache=True)
+@leaf
 def _torus(ox, oy, oz, dx, dy, dz):
     """Sphere tracing between the entry and the exit of the bounding slab and sphere."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
@@ -164,7 +164,7 @@ def _torus(ox, oy, oz, dx, dy, dz):
     return MISS, 0
 
 
-@njit(cache=True)
+@leaf
 def hit(shape, ox, oy, oz, dx, dy, dz):
     """(t, face) of the first hit from outside; t is MISS when there is none."""
     if shape == SPHERE:
@@ -180,7 +180,7 @@ def hit(shape, ox, oy, oz, dx, dy, dz):
     return _pyramid(ox, oy, oz, dx, dy, dz)
 
 
-@njit(cache=True)
+@leaf
 def normal(shape, face, x, y, z):
     """Unit outward normal at a surface point."""
     if shape == SPHERE:
@@ -212,7 +212,7 @@ def normal(shape, face, x, y, z):
     return (sign if face < 3 else 0.0), scale * k, (sign if face > 2 else 0.0)
 
 
-@njit(cache=True)
+@leaf
 def _flat(x, y, half_x, half_y):
     """Distance to a rectangle |x| <= half_x, |y| <= half_y."""
     x, y = abs(x) - half_x, abs(y) - half_y
@@ -220,7 +220,7 @@ def _flat(x, y, half_x, half_y):
     return min(max(x, y), 0.0) + math.sqrt(u * u + v * v)
 
 
-@njit(cache=True)
+@leaf
 def _cone_distance(ring, y):
     side_x, side_y = -CONE_RADIUS, 2.0 * CONE_HALF
     s = ((ring - CONE_RADIUS) * side_x + (y + CONE_HALF) * side_y) / (side_x * side_x + side_y * side_y)
@@ -233,7 +233,7 @@ def _cone_distance(ring, y):
     return -distance if inside else distance
 
 
-@njit(cache=True)
+@leaf
 def distance(shape, x, y, z):
     """Distance to the surface, negative inside; for the pyramid a lower bound."""
     if shape == SPHERE:
@@ -255,7 +255,7 @@ def distance(shape, x, y, z):
     return math.sqrt(q * q + y * y) - TORUS_MINOR
 
 
-@njit(cache=True)
+@leaf
 def support(shape, x, y, z):
     """How far the solid extends in the unit direction (x, y, z)."""
     flat = math.sqrt(max(1.0 - y * y, 0.0))

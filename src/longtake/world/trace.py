@@ -2,25 +2,30 @@
 
 import math
 
-from numba import njit
+from .compiled import leaf
 
 from .shapes import BOUND, MISS, STRIPE, hit
 
 GROUND = -1
 BACKDROP = -2
+BARE = -3
+"""Ground or backdrop that no body covers or shades."""
+PENUMBRA = 0.45
+"""How far soft shadows reach beyond a body's bound, in half extents."""
+NEAR = 2.0
+"""How far from a body's middle it takes sky light from the ground, in half extents."""
 
 
-@njit(cache=True)
+@leaf
 def bounds(view, bodies, height, width, rects):
     """Picture rectangle (left, right, top, bottom; right and bottom exclusive) about each body, empty if unseen."""
     pixels = view[12] * 0.5 * min(height, width)
     for n in range(bodies.shape[0]):
-        body = bodies[n]
-        reach = BOUND[int(body[0])] * body[1]
-        x, y, z = body[2] - view[0], body[3] - view[1], body[4] - view[2]
+        reach = BOUND[int(bodies[n, 0])] * bodies[n, 1]
+        x, y, z = bodies[n, 2] - view[0], bodies[n, 3] - view[1], bodies[n, 4] - view[2]
         depth = x * view[9] + y * view[10] + z * view[11]
         rects[n, :] = 0
-        if body[21] == 0.0 or depth <= -reach:
+        if bodies[n, 21] == 0.0 or depth <= -reach:
             continue
         rects[n, 1], rects[n, 3] = width, height
         if depth <= reach * 1.01:
@@ -39,51 +44,88 @@ def bounds(view, bodies, height, width, rects):
             rects[n, 2 * axis + 1] = int(min(max(high, 0.0), size))
 
 
-@njit(cache=True)
+@leaf
+def _box(view, height, width, left, right, back, front, rect):
+    """Picture rectangle about a rectangle of ground; the whole picture where it passes behind the eye."""
+    pixels = view[12] * 0.5 * min(height, width)
+    x0 = y0 = 1e9
+    x1 = y1 = -1e9
+    for corner in range(4):
+        x = (left if corner & 1 else right) - view[0]
+        z = (back if corner & 2 else front) - view[2]
+        depth = x * view[9] - view[1] * view[10] + z * view[11]
+        if depth < 0.1:
+            x0, x1, y0, y1 = 0.0, width, 0.0, height
+            break
+        u = 0.5 * width + pixels * (x * view[3] - view[1] * view[4] + z * view[5]) / depth
+        v = 0.5 * height - pixels * (x * view[6] - view[1] * view[7] + z * view[8]) / depth
+        x0, x1, y0, y1 = min(x0, u), max(x1, u), min(y0, v), max(y1, v)
+    rect[0], rect[1] = int(min(max(x0 - 1.0, 0.0), width)), int(min(max(x1 + 2.0, 0.0), width))
+    rect[2], rect[3] = int(min(max(y0 - 1.0, 0.0), height)), int(min(max(y1 + 2.0, 0.0), height))
+
+
+@leaf
+def shadow_bounds(view, bodies, light, height, width, rects):
+    """Picture rectangle about the ground that each body shades or darkens by being near."""
+    for n in range(bodies.shape[0]):
+        rects[n, :] = 0
+        if bodies[n, 21] == 0.0:
+            continue
+        x, z, reach = bodies[n, 2], bodies[n, 4], NEAR * bodies[n, 1]
+        left, right, back, front = x - reach, x + reach, z - reach, z + reach
+        reach = (BOUND[int(bodies[n, 0])] + PENUMBRA) * bodies[n, 1]
+        lean = bodies[n, 3] / light[1]
+        x, z = x - lean * light[0], z - lean * light[2]
+        side, deep = reach * math.hypot(light[0] / light[1], 1.0), reach * math.hypot(light[2] / light[1], 1.0)
+        left, right, back, front = min(left, x - side), max(right, x + side), min(back, z - deep), max(front, z + deep)
+        _box(view, height, width, left, right, back, front, rects[n])
+
+
+@leaf
 def ray(view, height, width, x, y):
-    """Unit direction through the picture point (x, y), in pixels from the upper left corner."""
+    """Direction through the picture point (x, y), in pixels from the upper left corner; its t is the depth."""
     scale = 2.0 / (min(height, width) * view[12])
     u, v = (x - 0.5 * width) * scale, (0.5 * height - y) * scale
-    dx = view[9] + u * view[3] + v * view[6]
-    dy = view[10] + u * view[4] + v * view[7]
-    dz = view[11] + u * view[5] + v * view[8]
-    length = math.sqrt(dx * dx + dy * dy + dz * dz)
-    return dx / length, dy / length, dz / length
-
-
-@njit(cache=True)
-def inward(body, x, y, z):
-    """A world point in the body's own space, in half extents."""
-    x, y, z = x - body[2], y - body[3], z - body[4]
-    scale = 1.0 / body[1]
     return (
-        scale * (body[5] * x + body[8] * y + body[11] * z),
-        scale * (body[6] * x + body[9] * y + body[12] * z),
-        scale * (body[7] * x + body[10] * y + body[13] * z),
+        view[9] + u * view[3] + v * view[6],
+        view[10] + u * view[4] + v * view[7],
+        view[11] + u * view[5] + v * view[8],
     )
 
 
-@njit(cache=True)
-def turn_in(body, x, y, z):
+@leaf
+def inward(bodies, n, x, y, z):
+    """A world point in the body's own space, in half extents."""
+    x, y, z = x - bodies[n, 2], y - bodies[n, 3], z - bodies[n, 4]
+    scale = 1.0 / bodies[n, 1]
+    return (
+        scale * (bodies[n, 5] * x + bodies[n, 8] * y + bodies[n, 11] * z),
+        scale * (bodies[n, 6] * x + bodies[n, 9] * y + bodies[n, 12] * z),
+        scale * (bodies[n, 7] * x + bodies[n, 10] * y + bodies[n, 13] * z),
+    )
+
+
+@leaf
+def turn_in(bodies, n, x, y, z):
     """A world direction in the body's own axes."""
     return (
-        body[5] * x + body[8] * y + body[11] * z,
-        body[6] * x + body[9] * y + body[12] * z,
-        body[7] * x + body[10] * y + body[13] * z,
+        bodies[n, 5] * x + bodies[n, 8] * y + bodies[n, 11] * z,
+        bodies[n, 6] * x + bodies[n, 9] * y + bodies[n, 12] * z,
+        bodies[n, 7] * x + bodies[n, 10] * y + bodies[n, 13] * z,
     )
 
 
-@njit(cache=True)
-def turn_out(body, x, y, z):
+@leaf
+def turn_out(bodies, n, x, y, z):
     """A direction in the body's own axes in the world's."""
     return (
-        body[5] * x + body[6] * y + body[7] * z,
-        body[8] * x + body[9] * y + body[10] * z,
-        body[11] * x + body[12] * y + body[13] * z,
+        bodies[n, 5] * x + bodies[n, 6] * y + bodies[n, 7] * z,
+        bodies[n, 8] * x + bodies[n, 9] * y + bodies[n, 10] * z,
+        bodies[n, 11] * x + bodies[n, 12] * y + bodies[n, 13] * z,
     )
 
 
-@njit(cache=True)
+@leaf
 def find(eye_x, eye_y, eye_z, dx, dy, dz, bodies, rects, px, py):
     """(index, face, t, local x, y, z): nearest hit of a ray that passes through pixel (px, py)."""
     index, face, t = BACKDROP, 0, MISS
@@ -93,25 +135,24 @@ def find(eye_x, eye_y, eye_z, dx, dy, dz, bodies, rects, px, py):
     for n in range(bodies.shape[0]):
         if px < rects[n, 0] or px >= rects[n, 1] or py < rects[n, 2] or py >= rects[n, 3]:
             continue
-        body = bodies[n]
-        ox, oy, oz = inward(body, eye_x, eye_y, eye_z)
-        ex, ey, ez = turn_in(body, dx, dy, dz)
-        scale = 1.0 / body[1]
+        ox, oy, oz = inward(bodies, n, eye_x, eye_y, eye_z)
+        ex, ey, ez = turn_in(bodies, n, dx, dy, dz)
+        scale = 1.0 / bodies[n, 1]
         ex, ey, ez = ex * scale, ey * scale, ez * scale
-        s, side = hit(int(body[0]), ox, oy, oz, ex, ey, ez)
+        s, side = hit(int(bodies[n, 0]), ox, oy, oz, ex, ey, ez)
         if s < t:
             index, face, t = n, side, s
             lx, ly, lz = ox + s * ex, oy + s * ey, oz + s * ez
     return index, face, t, lx, ly, lz
 
 
-@njit(cache=True)
+@leaf
 def striped(lx):
     """Whether a surface point lies on the solid's stripe."""
     return abs(lx) < STRIPE
 
 
-@njit(cache=True)
+@leaf
 def key(index, face, lx):
     """One number for the surface under a pixel: neighbours with another number share an edge."""
     if index < 0:
