@@ -1,0 +1,132 @@
+"""`longtake train`: one command a recipe. Heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longtake.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+SHIPPED_CODEC = Path(__file__).parent.parent / "weights" / "mini" / "codec"
+
+Config = Annotated[str, typer.Option("--config", help="A recipe's name (longtake train list) or a YAML file.")]
+RunFolder = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+MaxMinutes = Annotated[float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@app.callback()
+def train() -> None:
+    """Train the networks, one recipe each. Every run can be killed and resumed."""
+
+
+@app.command("list")
+def list_recipes(as_json: AsJson = False) -> None:
+    """List the recipes in the package, what each makes and the command that runs it."""
+    from longtake.train.recipe_file import recipes
+
+    found = recipes()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for recipe in found:
+        typer.echo(f"{recipe['name']:<10} {recipe['command']:<24} {recipe['summary']}")
+
+
+@app.command()
+def latents(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the set; kept out of git.")],
+    config: Config = "latents",
+    clips: Annotated[int | None, typer.Option("--clips", min=1, help="Training clips, instead of the recipe's.")] = None,
+    levels: Annotated[str | None, typer.Option("--levels", help="Weights of the levels, as 1:60,2:30,3:10.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, one thread each.")] = 2,
+    codec: Annotated[Path | None, typer.Option("--codec", help="Codec folder; default: mini's own.")] = None,
+    refresh: Annotated[int, typer.Option("--refresh", min=0, help="Replace so many of the oldest shards.")] = 0,
+) -> None:
+    """Render toybox clips and store their codec latents; goes on where it stopped."""
+    from longtake.train.config import LatentsConfig
+    from longtake.train.latents import make_latents, refresh_latents
+    from longtake.train.recipe_file import load_config
+    from longtake.train.report import ShardReport
+
+    with ShardReport() as report:
+        if refresh:
+            refresh_latents(out, shards=refresh, workers=workers, progress=report)
+            return
+        recipe = load_config(config, LatentsConfig)
+        changes = {"clips": clips, "levels": parse_levels(levels) if levels else None}
+        recipe = recipe.model_copy(update={name: value for name, value in changes.items() if value is not None})
+        make_latents(out, codec or SHIPPED_CODEC, recipe, workers=workers, progress=report)
+
+
+@app.command()
+def mini(
+    data: Annotated[Path, typer.Option("--data", help="Folder of the latent set.")],
+    out: RunFolder,
+    config: Config = "mini",
+    resume: Resume = False,
+    restart_from: Annotated[
+        Path | None, typer.Option("--restart-from", help="Checkpoint whose averaged weights a new run begins with.")
+    ] = None,
+    device: Device = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    max_minutes: MaxMinutes = math.inf,
+) -> None:
+    """Pretrain mini: transformer and text encoder, under both masks."""
+    from longtake.train.config import MiniConfig
+    from longtake.train.recipe_file import load_config
+    from longtake.train.start import train_mini
+
+    recipe = load_config(config, MiniConfig)
+    done = train_mini(
+        recipe,
+        data,
+        out,
+        resume=resume,
+        restart_from=restart_from,
+        device=device,
+        threads=threads,
+        max_minutes=max_minutes,
+    )
+    again = "" if done else f"; go on with: longtake train mini --config {config} --data {data} --out {out} --resume"
+    typer.echo(f"{out}: {'all stages done' if done else 'stopped before the end'}{again}", err=True)
+
+
+@app.command()
+def codec(out: RunFolder, config: Config = "codec", resume: Resume = False) -> None:
+    """Fit mini's codec and train its decoder."""
+    from longtake.train.codec import CodecConfig, train
+    from longtake.train.recipe_file import load_config
+
+    train(load_config(config, CodecConfig), out, resume)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option("--run", help="Folder of a run of `longtake train mini`.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model, in diffusers' layout.")],
+) -> None:
+    """Write the averaged weights of a run as float16 diffusers folders, with a model card."""
+    from longtake.train.export import export_mini
+
+    export_mini(run, out)
+
+
+def parse_levels(text: str) -> dict[int, float]:
+    """`1:60,2:30,3:10` as weights of levels."""
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        weights = {int(level): float(weight) for level, weight in pairs}
+    except ValueError:
+        raise UserError(f"levels {text} cannot be read; write them as 1:60,2:30,3:10") from None
+    if not set(weights) <= {1, 2, 3} or min(weights.values()) < 0 or not any(weights.values()):
+        raise UserError(f"levels {text} cannot be used; levels are 1, 2 and 3, weights not below 0, one above")
+    return weights

@@ -1,0 +1,206 @@
+"""What a training recipe may say. Read from YAML by `recipe_file.load_config`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from longtake.train.recipe_file import Strict, check_choices
+
+__all__ = [
+    "CropConfig",
+    "LatentsConfig",
+    "Levels",
+    "MiniConfig",
+    "NoiseConfig",
+    "OptimiserConfig",
+    "Share",
+    "Stage",
+    "Strict",
+    "TextConfig",
+    "TransformerConfig",
+    "WordsConfig",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A probability."""
+Weights = dict[str, NonNegativeFloat]
+"""Named choices with relative weights."""
+Levels = dict[int, NonNegativeFloat]
+"""Toybox levels with relative weights."""
+NOISE_MODES = ("shared", "blocks", "prefix", "prefix_block", "teacher")
+CROPS = ("start", "middle", "sink")
+
+
+class LatentsConfig(Strict):
+    """The stored latent set."""
+
+    clips: PositiveInt = 20_000
+    """Training clips."""
+    levels: Levels = {1: 0.6, 2: 0.3, 3: 0.1}
+    """Shares of the toybox levels."""
+    latent_frames: PositiveInt = 16
+    """Latent frames of a clip."""
+    size: PositiveInt = 96
+    """Height and width in pixels."""
+    fps: PositiveInt = 8
+    """Pixel frames a second."""
+    block: PositiveInt = 3
+    """Latent frames of a streaming block; a jump clip begins with one."""
+    jump_share: Share = 0.35
+    """Share of clips that are a shot's first block followed by a stretch from later on."""
+    longest_gap: PositiveFloat = 120.0
+    """Seconds a jump skips, and the latest start of a shot, at most."""
+    event_share: Share = 0.3
+    """Share of clips in which a colour or a motion changes."""
+    wordings: PositiveInt = 8
+    """Captions kept for each stretch."""
+    shard_clips: PositiveInt = 500
+    """Clips of a shard."""
+    validation_clips: int = 64
+    """Clips set aside, half of them of held-out combinations."""
+    seed: int = 1
+    """First of the seeds; refreshed shards take new ones."""
+
+
+class TransformerConfig(Strict):
+    """Size of the transformer, with diffusers' names. Latent channels come from the data, text width from `words`."""
+
+    num_attention_heads: PositiveInt = 4
+    attention_head_dim: PositiveInt = 64
+    ffn_dim: PositiveInt = 1024
+    num_layers: PositiveInt = 8
+    freq_dim: PositiveInt = 256
+    patch_size: tuple[int, int, int] = (1, 2, 2)
+
+
+class WordsConfig(Strict):
+    """Size of the text encoder that is trained beside the transformer."""
+
+    d_model: PositiveInt = 128
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    d_ff: PositiveInt = 256
+    max_length: PositiveInt = 64
+
+
+class NoiseConfig(Strict):
+    """Which noise levels a training sample gets. Modes: see `noise.py`."""
+
+    causal: Weights = {"shared": 0.25, "blocks": 0.25, "prefix": 0.2, "prefix_block": 0.3}
+    """Weights of the modes in block-causal batches."""
+    bidirectional: Weights = {"shared": 0.7, "blocks": 0.1, "prefix": 0.2}
+    """Weights of the modes in bidirectional batches."""
+    sigma: Literal["uniform", "logit_normal"] = "uniform"
+    """Distribution of σ before the shift."""
+    shift: PositiveFloat = 3.0
+    """σ' = shift·σ / (1 + (shift−1)·σ)."""
+    light_share: Share = 0.5
+    """Share of samples whose context is lightly noised instead of clean."""
+    light_sigma: Share = 0.15
+    """Highest σ of a lightly noised context."""
+
+    @model_validator(mode="after")
+    def _known_modes(self) -> NoiseConfig:
+        check_choices("noise.causal", self.causal, NOISE_MODES)
+        check_choices("noise.bidirectional", self.bidirectional, NOISE_MODES[:-1])
+        return self
+
+
+class CropConfig(Strict):
+    """Which frames of a stored clip a sample gets."""
+
+    weights: Weights = {"start": 0.5, "middle": 0.2, "sink": 0.3}
+    """start: from the image latent on; middle: without it; sink: the shot's first block, then later frames."""
+
+    @model_validator(mode="after")
+    def _known_crops(self) -> CropConfig:
+        check_choices("crops.weights", self.weights, CROPS)
+        return self
+
+
+class TextConfig(Strict):
+    """How captions are given."""
+
+    dropout: Share = 0.12
+    """Share of samples with the empty caption."""
+    dropout_everywhere: Share = 0.5
+    """Share of those in which context frames lose their caption too."""
+    lead: Share = 0.5
+    """Share of samples in which a new caption begins with the block in which its event happens, not at the event."""
+
+
+class OptimiserConfig(Strict):
+    """Optimisers, gradient clipping and averaging."""
+
+    hidden: Literal["muon", "adamw"] = "muon"
+    """What trains the matrices of the transformer's blocks; AdamW trains the rest."""
+    muon_lr: PositiveFloat = 0.01
+    muon_weight_decay: NonNegativeFloat = 0.0
+    momentum: Share = 0.95
+    newton_schulz_steps: PositiveInt = 5
+    adamw_lr: PositiveFloat = 1e-3
+    adamw_weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    clip: PositiveFloat = 1.0
+    """Greatest norm of the gradient."""
+    warmup_steps: PositiveInt = 100
+    """Steps of a linear rise, at the start and after a restart from weights."""
+    ema_gamma: PositiveFloat = 16.97
+    """Exponent of the power-function average (Karras et al., arXiv 2312.02696); 16.97 averages the last 5 %."""
+
+
+class Stage(Strict):
+    """One stretch of training on clips of one length."""
+
+    name: str
+    steps: PositiveInt
+    """Optimiser steps of the stage."""
+    batch_size: PositiveInt
+    frames: PositiveInt
+    """Latent frames of a clip; 1 trains images."""
+    levels: Levels = {1: 1.0}
+    """Toybox levels and their weights."""
+    causal: Share = 0.7
+    """Share of block-causal batches; the others are bidirectional."""
+    lr: NonNegativeFloat = 1.0
+    """Factor on the learning rates."""
+    decay_steps: int = 0
+    """Last steps of the stage, over which the factor falls linearly to `lr_end`."""
+    lr_end: NonNegativeFloat = 0.0
+    noise: NoiseConfig | None = None
+    """Noise of this stage, when it differs from the recipe's."""
+
+
+class MiniConfig(Strict):
+    """Pretraining of mini: transformer and text encoder together, under both masks."""
+
+    kind: Literal["mini"] = "mini"
+    seed: int = 0
+    block: PositiveInt = 3
+    """Latent frames of a block."""
+    transformer: TransformerConfig = TransformerConfig()
+    words: WordsConfig = WordsConfig()
+    noise: NoiseConfig = NoiseConfig()
+    crops: CropConfig = CropConfig()
+    text: TextConfig = TextConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    stages: tuple[Stage, ...]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on CUDA and on CPUs with AMX, float32 elsewhere."""
+    compile: bool = False
+    """Whether the transformer goes through torch.compile."""
+    checkpoint_minutes: PositiveFloat = 10.0
+    sample_minutes: PositiveFloat = 30.0
+    log_steps: PositiveInt = 20
+    validate_steps: PositiveInt = 500
+    prompts: tuple[str, ...] = ()
+    """Prompts of the sample sheets."""
+
+    @model_validator(mode="after")
+    def _unique_stages(self) -> MiniConfig:
+        names = [stage.name for stage in self.stages]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"stages {names}: give at least one, each under its own name")
+        return self

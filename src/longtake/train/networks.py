@@ -1,0 +1,94 @@
+"""What pretraining trains: the transformer and its text encoder as one module with one forward.
+
+Shapes: B samples, S captions a sample, U different captions, F latent frames, L tokens, D text channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from longtake.models.attention import AttentionRule
+from longtake.models.text import TextEncoder, Tokens
+from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.config import MiniConfig
+from longtake.train.crops import Captions
+
+__all__ = ["Conditions", "Networks", "build_networks"]
+
+
+class Conditions(NamedTuple):
+    """Captions of a batch, each different one tokenized once."""
+
+    tokens: Tokens
+    """Of the U captions."""
+    which: Tensor
+    """`[B, S]`, index of each caption among the U."""
+    segment: Tensor
+    """`[B, F]`, which of the S captions each latent frame attends to."""
+
+
+class Networks(nn.Module):
+    """Noisy latents, timesteps and captions to velocity."""
+
+    def __init__(self, transformer: WanTransformer, text: TextEncoder) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text = text
+
+    def forward(
+        self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: AttentionRule
+    ) -> Tensor:
+        """Velocity `[B, C, F, h, w]`."""
+        captions, which = self.text(*conditions.tokens), conditions.which
+        text = captions.index_select(0, which.flatten()).unflatten(0, which.shape)
+        segment = conditions.segment if which.shape[1] > 1 else None
+        velocity: Tensor = self.transformer(
+            latents_BCFhw, timestep_BF, text, attention=attention, segment_BT=segment
+        )
+        return velocity
+
+    def conditions(self, captions: Captions) -> Conditions:
+        """Tokenize the captions of a batch."""
+        different = sorted({text for texts in captions.texts for text in texts})
+        place = {text: index for index, text in enumerate(different)}
+        which = torch.tensor([[place[text] for text in texts] for texts in captions.texts])
+        device = self.transformer.device
+        return Conditions(
+            self.text.tokenize(different), which.to(device), torch.from_numpy(captions.segment).to(device)
+        )
+
+
+def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str]) -> Networks:
+    """New networks; their weights follow from `config.seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        text = TextEncoder.small(words, **config.words.model_dump())
+        sizes = config.transformer.model_dump()
+        channels = {"in_channels": latent_channels, "out_channels": latent_channels}
+        transformer = WanTransformer(WanConfig(**sizes, **channels, text_dim=text.dim))
+        initialise(transformer)
+    return Networks(transformer, text)
+
+
+@torch.no_grad()
+def initialise(transformer: WanTransformer) -> None:
+    """Wan's start: Xavier matrices, small embedders, zero biases, and a head that predicts zero."""
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.xavier_uniform_(transformer.patch_embedding.weight.flatten(1))
+    for embedder in (transformer.condition_embedder.time_embedder, transformer.condition_embedder.text_embedder):
+        nn.init.normal_(embedder.linear_1.weight, std=0.02)
+        nn.init.normal_(embedder.linear_2.weight, std=0.02)
+    nn.init.zeros_(transformer.proj_out.weight)
+
+
+def transformer_config(networks: Networks) -> dict[str, object]:
+    """The transformer's sizes, for logs and cards."""
+    return asdict(networks.transformer.config)

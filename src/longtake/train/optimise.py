@@ -1,0 +1,104 @@
+"""Optimisers, their schedule and the running average of weights, as one state that can be stored.
+
+Muon trains the matrices of the transformer's blocks, AdamW everything else (or everything). The learning rate warms
+up, stays, and falls at the end of a stage that says so, so that a run can be lengthened without regret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from longtake.train.config import OptimiserConfig, Stage
+from longtake.train.muon import Muon
+
+__all__ = ["Optimiser", "WeightAverage", "lr_factor"]
+
+
+def lr_factor(stage: Stage, step_in_stage: int, steps_since_start: int, warmup_steps: int) -> float:
+    """Factor on the learning rates at a step of a stage."""
+    warm = min(1.0, (steps_since_start + 1) / warmup_steps)
+    left = stage.steps - step_in_stage
+    if left >= stage.decay_steps:
+        return warm * stage.lr
+    return warm * (stage.lr_end + (stage.lr - stage.lr_end) * left / stage.decay_steps)
+
+
+class Optimiser:
+    """Both optimisers over named parameters."""
+
+    def __init__(self, named: Mapping[str, nn.Parameter], config: OptimiserConfig) -> None:
+        self.named, self.config = dict(named), config
+        hidden = [p for name, p in named.items() if config.hidden == "muon" and is_hidden_matrix(name, p)]
+        chosen = {id(p) for p in hidden}
+        rest = [p for p in named.values() if id(p) not in chosen]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                rest, lr=config.adamw_lr, betas=config.betas, weight_decay=config.adamw_weight_decay, fused=True
+            )
+        ]
+        if hidden:
+            muon = Muon(
+                hidden,
+                lr=config.muon_lr,
+                momentum=config.momentum,
+                weight_decay=config.muon_weight_decay,
+                steps=config.newton_schulz_steps,
+            )
+            self.parts.append(muon)
+        self._rates = [part.param_groups[0]["lr"] for part in self.parts]
+
+    def step(self, factor: float) -> float:
+        """Clip, update and clear the gradients; returns their norm before clipping."""
+        for p in self.named.values():
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)
+        for part, rate in zip(self.parts, self._rates, strict=True):
+            part.param_groups[0]["lr"] = rate * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments as named tensors: `<parameter>/<moment>`."""
+        owner = {id(p): name for name, p in self.named.items()}
+        return {
+            f"{owner[id(p)]}/{key}": value
+            for part in self.parts
+            for p, moments in part.state.items()
+            for key, value in moments.items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the moments that `state` gave; those of unknown parameters are refused."""
+        parts = {id(p): part for part in self.parts for p in part.param_groups[0]["params"]}
+        for key, value in state.items():
+            name, moment = key.rsplit("/", 1)
+            p = self.named[name]
+            parts[id(p)].state[p][moment] = value.to(p.device, copy=True)
+
+
+def is_hidden_matrix(name: str, p: nn.Parameter) -> bool:
+    """Whether a parameter is a weight matrix inside one of the transformer's blocks."""
+    return p.ndim == 2 and name.startswith("transformer.blocks.")
+
+
+class WeightAverage:
+    """Power-function average of weights: after t steps the decay is (1 − 1/t)^(γ+1).
+
+    The averaged span grows with training, so early weights are forgotten and a run may end at any step.
+    Karras et al., arXiv 2312.02696, equation 1.
+    """
+
+    def __init__(self, named: Mapping[str, Tensor], gamma: float) -> None:
+        self.gamma = gamma
+        self.values = {name: value.detach().clone() for name, value in named.items()}
+
+    @torch.no_grad()
+    def update(self, named: Mapping[str, Tensor], step: int) -> None:
+        """Take in the weights after update number `step` (from 1)."""
+        weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
+        torch._foreach_lerp_(list(self.values.values()), [named[name].detach() for name in self.values], weight)

@@ -1,0 +1,80 @@
+"""Beginning, resuming or restarting a pretraining run in a folder."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import yaml
+
+from longtake.errors import UserError
+from longtake.train.checkpoint import checkpoints
+from longtake.train.config import MiniConfig
+from longtake.train.device import choose_compute
+from longtake.train.loop import Cadence, Report, Run
+from longtake.train.mini import Mini
+from longtake.train.plots import require_matplotlib
+from longtake.train.recipe_file import load_config
+from longtake.train.report import RunReport
+from longtake.world.vocabulary import words
+
+__all__ = ["mini_run", "train_mini"]
+
+RECIPE = "recipe.yaml"
+
+
+def train_mini(
+    config: MiniConfig,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    restart_from: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    max_minutes: float = math.inf,
+) -> bool:
+    """Train in the folder `out`; True when all stages are done.
+
+    A run is resumed with the recipe given now: stages may be lengthened or added, networks may not change. Raises
+    UserError when `out` holds a run and neither `resume` is asked for, nor the folder is new.
+    """
+    require_matplotlib()
+    if checkpoints(out) and not resume:
+        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    if threads:
+        torch.set_num_threads(threads)
+    with RunReport() as report:
+        run = mini_run(config, data, out, report, device=device)
+        if resume and not run.resume():
+            raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
+        if restart_from:
+            run.restart_from(restart_from)
+        keep_recipe(config, out)
+        return run.train(max_minutes=max_minutes)
+
+
+def mini_run(config: MiniConfig, data: Path, out: Path, report: Report, *, device: str = "auto") -> Run:
+    """A run of the recipe at its beginning."""
+    recipe = Mini(config, data, words(), choose_compute(device, config.precision))
+    cadence = Cadence(
+        checkpoint_minutes=config.checkpoint_minutes,
+        sample_minutes=config.sample_minutes,
+        log_steps=config.log_steps,
+        validate_steps=config.validate_steps,
+    )
+    return Run(recipe, out, config.optimiser, cadence, report)
+
+
+def keep_recipe(config: MiniConfig, out: Path) -> None:
+    """Write the whole recipe, defaults included, beside the checkpoints."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def kept_recipe(run: Path) -> MiniConfig:
+    """The recipe that a run was last trained with."""
+    if not (run / RECIPE).is_file():
+        raise UserError(f"{run} holds no run of `longtake train mini`: {RECIPE} is missing")
+    return load_config(str(run / RECIPE), MiniConfig)

@@ -1,0 +1,112 @@
+"""The text encoder: Wan's padding rule, a closed vocabulary, folders and the on-disk cache."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from longtake.errors import UserError
+from longtake.models.text import EmbeddingCache, TextEncoder, clean
+
+WORDS = ("a", "red", "blue", "sphere", "cube", "rolls", "to", "the", "right")
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    torch.manual_seed(0)
+    return TextEncoder.small(WORDS, d_model=16, layers=1, heads=2, d_ff=32, max_length=12).eval()
+
+
+def test_rows_beyond_the_prompt_are_exactly_zero(encoder: TextEncoder) -> None:
+    rows = encoder.encode(["a red sphere", ""])
+    assert rows.shape == (2, 12, 16)
+    assert rows[0, :4].abs().sum(-1).gt(0).all()
+    assert rows[0, 4:].count_nonzero() == 0
+    assert rows[1, 0].count_nonzero() > 0
+    assert rows[1, 1:].count_nonzero() == 0
+
+
+def test_case_punctuation_and_space_do_not_change_words(encoder: TextEncoder) -> None:
+    plain = encoder.tokenize(["a red sphere"]).input_ids
+    assert torch.equal(encoder.tokenize(["  A Red\nSPHERE "]).input_ids, plain)
+    assert encoder.unknown_words("A red sphere, a blue cube.") == ()
+    assert clean("red &amp;amp; blue") == "red & blue"
+
+
+def test_unknown_words_are_named_once_in_order(encoder: TextEncoder) -> None:
+    assert encoder.unknown_words("a Dragon rolls past the dragon and a red elf") == (
+        "Dragon",
+        "past",
+        "dragon",
+        "and",
+        "elf",
+    )
+    assert "sphere" in encoder.known_words
+    assert not any("<" in word for word in encoder.known_words)
+
+
+def test_long_prompts_are_cut_and_keep_their_end(encoder: TextEncoder) -> None:
+    tokens = encoder.tokenize(["red " * 40])
+    assert tokens.input_ids.shape == (1, 12)
+    assert tokens.input_ids[0, -1] == encoder.tokenizer.eos_token_id
+
+
+def test_a_prompt_does_not_depend_on_its_batch(encoder: TextEncoder) -> None:
+    both = encoder.encode(["a red sphere", "a blue cube rolls to the right"])
+    assert torch.equal(both[:1], encoder.encode(["a red sphere"]))
+
+
+def test_gradients_reach_the_word_table(encoder: TextEncoder) -> None:
+    encoder(*encoder.tokenize(["a red sphere"])).square().sum().backward()
+    assert encoder.encoder.shared.weight.grad is not None
+
+
+def test_folders_round_trip(encoder: TextEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path)
+    loaded = TextEncoder.load(tmp_path)
+    assert loaded.max_length == 12
+    assert loaded.known_words == encoder.known_words
+    assert torch.equal(loaded.encode(["a red sphere"]), encoder.encode(["a red sphere"]))
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_half_precision_folders_load_as_float32(encoder: TextEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path, dtype=torch.float16)
+    loaded = TextEncoder.load(tmp_path)
+    assert loaded.encoder.dtype == torch.float32
+    difference = (loaded.encode(["a red sphere"]) - encoder.encode(["a red sphere"])).abs().max()
+    assert difference < 2e-2, f"differs by {difference}"
+
+
+def test_missing_and_damaged_folders_say_which_file(encoder: TextEncoder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="text_encoder"):
+        TextEncoder.load(tmp_path)
+    encoder.save(tmp_path)
+    (tmp_path / "text_encoder" / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(UserError, match="cannot be read"):
+        TextEncoder.load(tmp_path)
+
+
+def test_cached_embeddings_are_the_same_and_are_found_again(encoder: TextEncoder, tmp_path: Path) -> None:
+    plain = encoder.encode(["a red sphere"])
+    encoder.cache = EmbeddingCache(tmp_path)
+    first, second = encoder.encode(["a red sphere"]), encoder.encode([" a red  sphere"])
+    assert torch.equal(first, plain)
+    assert torch.equal(second, plain)
+    files = list(tmp_path.iterdir())
+    assert len(files) == 1
+    files[0].write_bytes(b"broken")
+    assert torch.equal(encoder.encode(["a red sphere"]), plain)
+
+
+def test_the_cache_knows_other_weights_apart(encoder: TextEncoder, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = TextEncoder.small(WORDS, d_model=16, layers=1, heads=2, d_ff=32, max_length=12)
+    encoder.cache = other.cache = EmbeddingCache(tmp_path)
+    assert not torch.equal(encoder.encode(["red"]), other.encode(["red"]))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_cache_folder_follows_longtake_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path))
+    assert EmbeddingCache().folder == tmp_path / "text"
