@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from longtake.cli.signals import Stopped, stop_on_signals
+from longtake.cli.warn import plain_warnings
 from longtake.errors import UserError
 
 REFUSED = 2
@@ -19,7 +20,7 @@ REFUSED = 2
 def main(args: Sequence[str] | None = None) -> int:
     """Run `longtake ARGS` (the process's own arguments by default) and return the exit code."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers' bars; ours is the only one
-    with stop_on_signals():
+    with stop_on_signals(), plain_warnings():
         try:
             return _run(args)
         except Stopped as stopped:

@@ -8,6 +8,7 @@ from typer import TyperException
 _WORDS = {
     "float_parsing": "give a number",
     "int_parsing": "give a whole number",
+    "int_parsing_size": "give a whole number that is not so long",
     "bool_parsing": "give true or false",
 }
 
@@ -24,11 +25,15 @@ def _problem(error: TyperException) -> str:
     if isinstance(error.__cause__, ValidationError):
         first = error.__cause__.errors()[0]
         wanted = _WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{option} {first['input']!r}: {wanted}"
+        return f"{option} {_shorten(str(first['input']))!r}: {wanted}"
     message = error.format_message().rstrip(".")
     if message.startswith("Got unexpected extra argument"):
         return f"{message[4:]}; put words that belong together in quotes"
     return message[:1].lower() + message[1:].replace("(Possible options: ", "(did you mean: ")
+
+
+def _shorten(value: str) -> str:
+    return value if len(value) <= 60 else f"{value[:59]}…"
 
 
 def _option(error: TyperException) -> str:

@@ -1,0 +1,206 @@
+"""`longtake generate` from end to end with a tiny model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import longtake
+from longtake.media import read_video
+
+PROMPT = "a red sphere rolls"
+
+
+@pytest.mark.parametrize(
+    ("length", "frames"),
+    [(("--frames", 1), 1), (("--frames", 6), 6), (("--seconds", 2), 16), (("--seconds", 1.3), 10), ((), 80)],
+)
+def test_the_file_has_exactly_the_length_asked_for(run, tiny: Path, length: tuple, frames: int) -> None:
+    outcome = run("generate", PROMPT, *length, "--model", tiny, "--json", "--quiet")
+    assert outcome.code == 0
+    assert outcome.stderr == ""
+    video, fps = read_video("take.mp4")
+    assert (video.shape, fps) == ((frames, 16, 32, 3), 8)
+    assert json.loads(outcome.stdout)["frames"] == frames
+
+
+def test_the_summary_is_one_json_object(run, tiny: Path) -> None:
+    outcome = run("generate", PROMPT, "--frames", 20, "--model", tiny, "--seed", 7, "--scale", 3, "--json")
+    summary = json.loads(outcome.stdout)
+    known = {
+        "frames": 20,
+        "fps": 8,
+        "seed": 7,
+        "model": "tiny",
+        "width": 96,
+        "height": 48,
+        "native_width": 32,
+    }
+    assert summary | known == summary
+    assert summary["seconds"] == 2.5
+    assert summary["complete"] is True
+    assert 0 < summary["chunk_seconds_p50"] <= summary["chunk_seconds_p95"]
+    assert all(
+        summary[key] > 0 for key in ("time_to_first_frame_s", "startup_s", "rtf", "peak_rss_mb", "chunks")
+    )
+    assert summary["receipts"] == [
+        {
+            "cue": {"prompt": PROMPT, "at": 0.0, "transition": 0.0},
+            "status": "accepted",
+            "first_chunk": 0,
+            "applied_chunk": 0,
+            "first_time": 0.0,
+            "applied_time": 0.0,
+        }
+    ]
+    assert read_video("take.mp4")[0].shape == (20, 48, 96, 3)
+
+
+def test_people_read_a_few_lines_and_a_progress_line(run, tiny: Path) -> None:
+    outcome = run("generate", PROMPT, "--frames", 20, "--model", tiny, "--seed", 7)
+    assert outcome.stdout.startswith("take.mp4: 20 frames, 2.5 s at 8 fps, 32x16\nfirst frame after ")
+    assert "model tiny, seed 7\n" in outcome.stdout
+    assert "frame 20/20" in outcome.stderr
+    assert "playback" in outcome.stderr
+
+
+def test_a_drawn_seed_is_told_and_makes_the_same_file_again(run, tiny: Path) -> None:
+    told = json.loads(run("generate", PROMPT, "--frames", 9, "--model", tiny, "--json").stdout)
+    again = run(
+        "generate", PROMPT, "--frames", 9, "--model", tiny, "--seed", told["seed"], "--out", "again.mp4"
+    )
+    assert again.code == 0
+    assert Path("again.mp4").read_bytes() == Path("take.mp4").read_bytes()
+
+
+def test_the_file_shows_what_python_gets(run, tiny: Path) -> None:
+    run("generate", PROMPT, "--frames", 11, "--model", tiny, "--seed", 3, "--scale", 4)
+    take = longtake.load(tiny).stream(PROMPT, seed=3, num_frames=11)
+    frames = np.concatenate([chunk.frames for chunk in take])
+    video = read_video("take.mp4")[0].reshape(11, 16, 4, 32, 4, 3).mean(axis=(2, 4))
+    assert np.corrcoef(video.ravel(), frames.ravel())[0, 1] > 0.9
+
+
+def test_a_storyboard_is_followed_with_receipts(run, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "story.yaml").write_text(
+        "cues:\n- {at: 0, prompt: a red sphere}\n- {at: 1, prompt: a blue sphere, transition: 1}\n"
+    )
+    outcome = run("generate", "--storyboard", "story.yaml", "--seconds", 4, "--model", tiny, "--json")
+    first, second = json.loads(outcome.stdout)["receipts"]
+    assert (first["cue"]["prompt"], second["cue"]["prompt"]) == ("a red sphere", "a blue sphere")
+    assert second["status"] == "accepted"
+    assert second["first_time"] >= 1
+    assert second["applied_time"] >= 2
+
+
+def test_a_cue_after_the_end_is_warned_about(run, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "story.yaml").write_text("cues: [{at: 0, prompt: a red sphere}, {at: 30, prompt: a cube}]")
+    outcome = run("generate", "--storyboard", "story.yaml", "--seconds", 1, "--model", tiny, "--quiet")
+    assert outcome.code == 0
+    assert outcome.stderr == "warning: the video ends before 'a cube' begins\n"
+
+
+def test_unknown_words_are_warned_about_and_the_take_goes_on(run, tiny: Path) -> None:
+    outcome = run("generate", "a red elephant, dancing", "--frames", 2, "--model", tiny, "--quiet")
+    assert outcome.code == 0
+    known = "a, blue, cube, red, rolls, sphere"
+    assert outcome.stderr == f"warning: tiny does not know: elephant, dancing; it knows: {known}\n"
+    assert len(read_video("take.mp4")[0]) == 2
+
+
+def test_a_size_that_is_not_native_is_warned_about(run, tiny: Path) -> None:
+    outcome = run("generate", PROMPT, "--frames", 2, "--model", tiny, "--size", "48x32", "--quiet", "--json")
+    assert outcome.stderr == "warning: tiny was trained at 32x16; 48x32 may look worse\n"
+    summary = json.loads(outcome.stdout)
+    assert (summary["width"], summary["height"], summary["native_width"]) == (48, 32, 48)
+    assert read_video("take.mp4")[0].shape == (2, 32, 48, 3)
+
+
+def test_an_existing_file_is_replaced_with_force(run, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "take.mp4").write_bytes(b"old")
+    assert run("generate", PROMPT, "--frames", 2, "--model", tiny, "--force").code == 0
+    assert len(read_video("take.mp4")[0]) == 2
+
+
+def test_a_full_device_is_one_plain_line(refused, tiny: Path) -> None:
+    line = refused(
+        "generate", PROMPT, "--frames", 2, "--model", tiny, "--out", "/dev/full", "--force", "--quiet"
+    )
+    assert (
+        line == "error: /dev/full: No space left on device; nothing was written; make room and start again\n"
+    )
+
+
+SMALL_DISK = (
+    "import resource, sys; from longtake.cli import main; "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main())"
+)
+
+
+def test_a_disk_that_fills_leaves_a_file_that_plays(tiny: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, "generate", PROMPT, "--seconds", "600", "--quiet"]
+        + ["--model", str(tiny), "--scale", "4", "--out", str(tmp_path / "take.mp4")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    video, _ = read_video(tmp_path / "take.mp4")
+    assert done.returncode == 2
+    expected = (
+        f"take.mp4: File too large; the {len(video)} frames before it play; make room and start again\n"
+    )
+    assert done.stderr.endswith(expected)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_take_is_a_whole_file(tiny: Path, tmp_path: Path, signum: int, code: int) -> None:
+    out = tmp_path / "take.mp4"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "longtake", "generate", PROMPT, "--seconds", "100000", "--quiet", "--json"]
+        + ["--model", str(tiny), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 5_000) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signum)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert stderr == ""
+    video, _ = read_video(out)
+    summary = json.loads(stdout)
+    assert (summary["frames"], summary["complete"]) == (len(video), False)
+
+
+def test_a_command_stopped_before_the_first_chunk_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "longtake",
+            "generate",
+            PROMPT,
+            "--model",
+            str(tiny),
+            "--out",
+            str(tmp_path / "t.mp4"),
+        ],
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(0.6)  # in the middle of the imports
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert b"Traceback" not in stderr
+    assert not (tmp_path / "t.mp4").exists()
