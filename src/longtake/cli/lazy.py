@@ -28,7 +28,15 @@ class Mounted:
         module, attribute = self.target.split(":")
         command = typer.main.get_command(getattr(import_module(module), attribute))
         command.name = name
+        _in_plain_text(command)
         return command
+
+
+def _in_plain_text(command: Any) -> None:
+    """Give a group the look of the main command, whatever its own app was made with."""
+    command.rich_markup_mode = None
+    for child in getattr(command, "commands", {}).values():
+        _in_plain_text(child)
 
 
 MOUNTED = {
