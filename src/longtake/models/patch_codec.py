@@ -39,7 +39,7 @@ CONFIG_NAME = "config.json"
 class PatchCodecConfig:
     """Sizes of a patch codec."""
 
-    latent_channels: int = 16
+    latent_channels: int = 24
     """Principal components kept of each patch."""
     spatial_stride: int = 8
     """Pixels per latent cell, down and across."""
