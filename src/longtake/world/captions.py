@@ -3,9 +3,10 @@
 import zlib
 
 from . import held_out
+from .events import Event
 from .scene import Scene
-from .state import SceneState, SolidState, state
-from .wording import CAMERA, DIRECTION, FINITE, GERUND, GROUND, PAST, TEMPLATES
+from .state import SceneState, SolidState, solid_state, state
+from .wording import CAMERA, DIRECTION, EVENT, FINITE, GERUND, GROUND, PAST, TEMPLATES
 
 SAY_ATTRIBUTE = 0.4
 """How often a solid's size, and its material, is said."""
@@ -124,3 +125,20 @@ def caption_segments(
     """(start in seconds, caption) for each stretch of the first `seconds` in which the state does not change."""
     starts = [time for time in changes(scene) if time < seconds]
     return tuple((time, caption(scene, seconds=time, wording=wording, split=split)) for time in starts)
+
+
+def event_phrase(scene: Scene, event: Event, wording: int | None = None) -> str:
+    """What happens, as one would say it to a running take: "the red sphere turns blue"."""
+    wording = scene.seed if wording is None else wording
+    solid = scene.solids[event.solid]
+    before, after = (solid_state(solid, event.solid, seconds) for seconds in (event.at - 1e-6, event.at))
+    kind = "stop" if event.kind == "motion" and after.motion == "stay" else event.kind
+    phrase = f"the {before.colour} {before.shape} {_pick(wording, 'event', EVENT[kind])}"
+    if kind == "colour":
+        return f"{phrase} {after.colour}"
+    if kind == "motion":
+        return f"{phrase} {_verb(after, wording, GERUND)}"
+    if kind in ("enter", "leave"):
+        side = "right" if solid.side > 0 else "left"
+        return f"{phrase} {'from' if kind == 'enter' else 'to'} the {side}"
+    return phrase

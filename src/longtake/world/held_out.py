@@ -39,6 +39,11 @@ def wordings(level: int) -> frozenset[str]:
     return frozenset(stored[str(level)])
 
 
+def may_show(kind: Kind, split: str) -> bool:
+    """Whether a split may show a solid besides others: train nothing that is held out."""
+    return split != "train" or kind not in combinations()
+
+
 def allows(kinds: list[Kind], split: str) -> bool:
     """Whether a split may show these solids: train none that is held out, held_out at least one."""
     if split == "any":

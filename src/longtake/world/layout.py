@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import Camera
+from .vocabulary import TRAVELLING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,26 +28,31 @@ class Layout:
     """Half extents of small and of large solids."""
     distance: float
     """Of the camera, in metres."""
+    pitch: tuple[float, float] = (0.40, 0.52)
+    """Range of angles by which the camera looks down, in radians."""
 
 
 def _plots(*rows: tuple[float, float, float, float]) -> tuple[Plot, ...]:
     return tuple(Plot(home=(x, z), room=(room_x, room_z)) for x, z, room_x, room_z in rows)
 
 
-ALONE = Layout(plots=_plots((0.0, 0.0, 1.35, 1.15)), radii=(0.62, 0.92), distance=6.5)
+ALONE = Layout(plots=_plots((0.0, 0.0, 1.3, 1.1)), radii=(0.66, 0.94), distance=6.5)
 SIDE_BY_SIDE = Layout(
-    plots=_plots((-1.28, 0.0, 0.66, 1.05), (1.28, 0.0, 0.66, 1.05)), radii=(0.52, 0.78), distance=7.6
+    plots=_plots((-1.22, 0.0, 0.62, 1.0), (1.22, 0.0, 0.62, 1.0)), radii=(0.56, 0.80), distance=7.0
 )
-BEHIND = Layout(plots=_plots((0.0, -1.3, 1.75, 0.0), (0.0, 1.2, 1.5, 0.0)), radii=(0.50, 0.72), distance=7.6)
+BEHIND = Layout(
+    plots=_plots((0.0, -1.55, 1.7, 0.0), (0.0, 1.25, 1.3, 0.0)), radii=(0.54, 0.76), distance=7.1, pitch=(0.50, 0.60)
+)
 TRIANGLE = Layout(
     plots=_plots((-1.55, -0.85, 0.62, 0.62), (1.55, -0.85, 0.62, 0.62), (0.0, 1.25, 0.75, 0.35)),
-    radii=(0.46, 0.66),
-    distance=8.2,
+    radii=(0.48, 0.68),
+    distance=7.7,
+    pitch=(0.46, 0.58),
 )
 ABREAST = Layout(
     plots=_plots((-2.0, 0.0, 0.45, 0.9), (0.0, 0.0, 0.45, 0.9), (2.0, 0.0, 0.45, 0.9)),
-    radii=(0.44, 0.62),
-    distance=8.6,
+    radii=(0.46, 0.64),
+    distance=7.9,
 )
 
 
@@ -56,18 +62,19 @@ def sample_layout(rng: np.random.Generator, count: int, motions: list[str]) -> L
         return ALONE
     if count == 3:
         return TRIANGLE if rng.random() < 0.6 else ABREAST
-    return SIDE_BY_SIDE if "orbit" in motions or rng.random() < 0.5 else BEHIND
+    passing = any(motion in TRAVELLING for motion in motions) and "orbit" not in motions
+    return BEHIND if passing and rng.random() < 0.5 else SIDE_BY_SIDE
 
 
-def sample_camera(rng: np.random.Generator, move: str, distance: float) -> Camera:
+def sample_camera(rng: np.random.Generator, move: str, layout: Layout) -> Camera:
     """A camera that looks down at the middle of the ground."""
-    amplitude = {"static": 0.0, "pan": 0.085, "orbit": 0.40, "zoom": 0.16}[move]
+    amplitude = {"static": 0.0, "pan": 0.078, "orbit": 0.40, "zoom": 0.16}[move]
     period = {"static": 8.0, "pan": 6.5, "orbit": 9.0, "zoom": 6.5}[move]
     return Camera(
         move=move,
         target=(0.0, 0.58, 0.0),
-        distance=distance * rng.uniform(0.97, 1.05),
-        pitch=rng.uniform(0.40, 0.52),
+        distance=layout.distance * rng.uniform(0.97, 1.05),
+        pitch=rng.uniform(*layout.pitch),
         yaw=rng.uniform(-0.14, 0.14),
         amplitude=amplitude * rng.uniform(0.85, 1.15),
         period=period * rng.uniform(0.85, 1.2),

@@ -4,42 +4,22 @@ import math
 
 import numpy as np
 
+from .camera import wave
+from .pose import AXLED, rolling_pose, upright
 from .shapes import ROLL
-from .solid import Leg, Quaternion
+from .solid import Leg
 from .vocabulary import DIRECTIONS, SHAPES, TRAVELLING
 
-AXLED = ("cylinder", "torus")
-"""Shapes that lie down on their rim to roll."""
+AHEAD = 0.8
+"""Seconds looked ahead to tell the direction of a path."""
+CORNERED = ("cube", "pyramid")
+"""Shapes that show two sides rather than one, unless they roll."""
 _HEADINGS = {"right": 0.0, "towards": 0.5 * math.pi, "left": math.pi, "away": -0.5 * math.pi}
 
 
-def turned(axis: tuple[float, float, float], angle: float) -> Quaternion:
-    """The orientation turned by an angle about a unit axis."""
-    s = math.sin(0.5 * angle)
-    return (math.cos(0.5 * angle), s * axis[0], s * axis[1], s * axis[2])
-
-
-def compose(first: Quaternion, second: Quaternion) -> Quaternion:
-    """The orientation turned by `second`, then by `first`."""
-    aw, ax, ay, az = first
-    bw, bx, by, bz = second
-    return (
-        aw * bw - ax * bx - ay * by - az * bz,
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-    )
-
-
-def upright(yaw: float) -> Quaternion:
-    """Standing, turned by yaw about the vertical."""
-    return turned((0.0, 1.0, 0.0), yaw)
-
-
-def rolling_pose(shape: str, heading: float) -> Quaternion:
-    """The pose in which a shape rolls along a heading: its axle level and across the path."""
-    facing = upright(-heading)
-    return compose(facing, turned((1.0, 0.0, 0.0), 0.5 * math.pi)) if shape in AXLED else facing
+def spin(shape: str, radius: float) -> float:
+    """Radians that a rolling shape turns for each metre."""
+    return 1.0 / (radius * ROLL[SHAPES.index(shape)])
 
 
 def direction_of(heading: float) -> str:
@@ -48,6 +28,13 @@ def direction_of(heading: float) -> str:
     if abs(x) >= abs(z):
         return "right" if x > 0 else "left"
     return "towards" if z > 0 else "away"
+
+
+def heading_at(leg: Leg, seconds: float) -> float:
+    """Where a travelling leg goes in the next moments, as its path turns at its bounds."""
+    elapsed = max(seconds, 0.0) - leg.start
+    onward = wave(leg.rate * (elapsed + AHEAD) + leg.phase) >= wave(leg.rate * elapsed + leg.phase)
+    return leg.heading if onward else leg.heading + math.pi
 
 
 def sample_heading(rng: np.random.Generator, shape: str, motion: str, room: tuple[float, float]) -> float:
@@ -61,7 +48,7 @@ def sample_heading(rng: np.random.Generator, shape: str, motion: str, room: tupl
 
 
 def _travel(
-    rng: np.random.Generator, shape: str, motion: str, radius: float, home: tuple[float, float], room: tuple[float, float]
+    rng: np.random.Generator, shape: str, motion: str, radius: float, room: tuple[float, float]
 ) -> dict[str, float]:
     heading = sample_heading(rng, shape, motion, room)
     cosine, sine = abs(math.cos(heading)), abs(math.sin(heading))
@@ -72,7 +59,7 @@ def _travel(
         "reach": reach,
         "rate": 0.5 * math.pi * speed / max(reach, 0.55),
         "phase": rng.uniform(-1.45, -0.6),
-        "spin": 1.0 / (radius * ROLL[SHAPES.index(shape)]) if motion == "roll" else 0.0,
+        "spin": spin(shape, radius) if motion == "roll" else 0.0,
     }
 
 
@@ -94,9 +81,10 @@ def sample_leg(
 ) -> Leg:
     """The leg with which a solid's path begins."""
     hops = _hops(rng, motion, radius)
-    pose = upright(rng.uniform(-0.5, 0.5))
+    yaw = rng.uniform(0.3, 0.65) if shape in CORNERED else rng.uniform(0.0, 0.5)
+    pose = upright(math.copysign(yaw, rng.uniform(-1.0, 1.0)))
     if motion in TRAVELLING:
-        travel = _travel(rng, shape, motion, radius, home, room)
+        travel = _travel(rng, shape, motion, radius, room)
         if motion == "roll":
             pose = rolling_pose(shape, travel["heading"])
         return Leg(start=0.0, motion=motion, origin=home, pose=pose, **travel, **hops)

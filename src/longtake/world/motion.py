@@ -23,9 +23,9 @@ REST = 0.18
 SLIDE, ROLL, BOUNCE, ORBIT, JUMP, STAY = range(6)
 
 LEG_SIZE = 17
-BODY_SIZE = 24
-SHAPE, RADIUS, CENTRE, TURN, MATERIAL, COLOUR, ACCENT, PRESENT = 0, 1, 2, 5, 14, 15, 18, 21
-"""Layout of a packed body: shape, radius, middle xyz, rotation 3x3 (local to world), material, colours, in view."""
+BODY_SIZE = 22
+"""Layout of a packed body: shape 0, radius 1, middle 2-4, rotation 5-13 (local to world, by rows), material 14,
+colour 15-17, stripe's colour 18-20, in view 21."""
 
 
 @leaf
@@ -146,6 +146,15 @@ def pack_legs(solids: tuple[Solid, ...]) -> tuple[np.ndarray, np.ndarray]:
     for n, solid in enumerate(solids):
         legs[n, : counts[n]] = [pack_leg(leg) for leg in solid.legs]
     return legs, counts
+
+
+def middle(solid: Solid, seconds: float) -> tuple[float, float, float]:
+    """The solid's middle at a time, in metres."""
+    legs, counts = pack_legs((solid,))
+    tints, tint_counts = np.zeros((1, 1, 7)), np.ones(1, dtype=np.int64)
+    bodies = np.zeros((1, BODY_SIZE))
+    embody(pack_fixed((solid,)), legs, counts, tints, tint_counts, seconds, bodies)
+    return (float(bodies[0, 2]), float(bodies[0, 3]), float(bodies[0, 4]))
 
 
 def pack_fixed(solids: tuple[Solid, ...]) -> np.ndarray:

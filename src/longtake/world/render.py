@@ -61,7 +61,8 @@ def _sample(view, rows, bodies, rects, light, tile, ground, height, width, x, y,
             return trace.BARE, 0, 0, 0
         r, g, b = shade.backdrop(dy)
     dim = _dim(height, width, x, y)
-    return trace.key(index, face, lx), _byte(r, dim), _byte(g, dim), _byte(b, dim)
+    stripe = index >= 0 and trace.striped(int(bodies[index, 0]), lx, lz)
+    return trace.key(index, face, stripe), _byte(r, dim), _byte(g, dim), _byte(b, dim)
 
 
 @leaf

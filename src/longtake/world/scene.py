@@ -1,18 +1,21 @@
 """A scene: what there is, where it goes, what happens, and how it is looked at. Drawn from a seed."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..errors import UserError
-from . import held_out
+from . import held_out, incident
 from .camera import Camera
+from .events import Event
 from .layout import Layout, sample_camera, sample_layout
 from .leg import sample_leg
 from .solid import Leg, Solid, Tint
 from .vocabulary import COLOURS, GROUNDS, LEVELS, MATERIALS, MOTIONS, SHAPES, SIZES, SPLITS
 
+INCIDENTS = 0.35
+"""Share of the scenes of level 3 in which something happens."""
 __all__ = ["Leg", "Scene", "Solid", "Tint", "sample_scene"]
 
 
@@ -32,6 +35,8 @@ class Scene:
     """Where the scene is seen from."""
     light: tuple[float, float, float] = (-0.42, 0.80, 0.43)
     """Unit vector towards the key light."""
+    events: tuple[Event, ...] = ()
+    """What happens, in time order; the solids' legs and tints already carry it out."""
     seed: int = 0
     """What the scene was drawn from; also the default wording of its captions."""
     level: int = 1
@@ -87,11 +92,8 @@ def _check(name: str, value: object, known: tuple[object, ...]) -> None:
         raise UserError(f"{name} {value!r} is not known; use one of {', '.join(map(str, known))}")
 
 
-def sample_scene(seed: int, *, level: int, split: str = "train") -> Scene:
-    """Draw a scene. Same seed, level and split: same scene."""
-    _check("level", level, LEVELS)
-    _check("split", split, SPLITS)
-    rng = np.random.Generator(np.random.Philox(key=(seed, level)))
+def _stationary(rng: np.random.Generator, seed: int, level: int, split: str) -> Scene:
+    """A scene in which nothing happens but motion."""
     count = level if level < 3 else int(rng.integers(1, 4))
     kinds = _kinds(rng, count, split)
     layout = sample_layout(rng, count, [motion for _, _, motion in kinds])
@@ -101,8 +103,31 @@ def sample_scene(seed: int, *, level: int, split: str = "train") -> Scene:
         ground=_pick(rng, GROUNDS),
         ground_turn=float(rng.choice((0.0, 0.5 * math.pi)) + rng.uniform(-0.2, 0.2)),
         ground_shift=(float(rng.random()), float(rng.random())),
-        camera=sample_camera(rng, _camera_move(rng, level), layout.distance),
+        camera=sample_camera(rng, _camera_move(rng, level), layout),
         light=_light(rng),
         seed=seed,
         level=level,
     )
+
+
+def sample_scene(
+    seed: int, *, level: int, split: str = "train", event: str | None = None, event_at: float = 2.0
+) -> Scene:
+    """Draw a scene; same arguments, same scene.
+
+    `event` "colour" or "motion" lets one solid change at `event_at` seconds; the scene up to then is the one
+    without it. At level 3 without `event`, some scenes have an event of some kind in their first seconds.
+    """
+    _check("level", level, LEVELS)
+    _check("split", split, SPLITS)
+    _check("event", event, (None, "colour", "motion"))
+    if event_at < 0.0:
+        raise UserError(f"event_at {event_at} is before the scene begins; use 0 or more seconds")
+    scene = _stationary(np.random.Generator(np.random.Philox(key=(seed, level))), seed, level, split)
+    rng = np.random.Generator(np.random.Philox(key=(seed, level + 16)))
+    if event is None and level == 3 and rng.random() < INCIDENTS:
+        event, event_at = _pick(rng, incident.possible(scene.solids, split)), round(rng.uniform(1.5, 4.5), 2)
+    if event is None:
+        return scene
+    solids, happened = incident.draw(scene.solids, event, event_at, rng, split)
+    return replace(scene, solids=solids, events=(happened,))

@@ -172,7 +172,7 @@ def surface(index, face, lx, ly, lz, x, y, z, dx, dy, dz, light, bodies, tile):
     dx, dy, dz = dx / length, dy / length, dz / length
     nx, ny, nz = normal(int(bodies[index, 0]), face, lx, ly, lz)
     nx, ny, nz = turn_out(bodies, index, nx, ny, nz)
-    paint = 18 if striped(lx) else 15
+    paint = 18 if striped(int(bodies[index, 0]), lx, lz) else 15
     lean = nx * light[0] + ny * light[1] + nz * light[2]
     sun, _ = daylight(x, y, z, light, bodies, index)
     wrap = max((lean + 0.22) / 1.22, 0.0) * sun

@@ -18,11 +18,11 @@ CONE_RADIUS = 0.92
 CONE_HALF = 0.98
 PYRAMID_BASE = 0.88
 PYRAMID_HALF = 0.90
-TORUS_MAJOR = 0.74
-TORUS_MINOR = 0.30
+TORUS_MAJOR = 0.82
+TORUS_MINOR = 0.32
 STRIPE = 0.16
 """Half width of the stripe that every solid bears around it, across its x axis."""
-BOUND = (1.0, 1.40, 1.14, 1.36, 1.05, 1.55)
+BOUND = (1.0, 1.40, 1.14, 1.36, 1.15, 1.55)
 """Radius of a sphere about each solid."""
 ROLL = (1.0, 0.95, CYLINDER_RADIUS, 1.0, TORUS_MAJOR + TORUS_MINOR, 0.95)
 """Metres travelled for a radian turned, in half extents."""

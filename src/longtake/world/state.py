@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from .camera import wave
-from .leg import direction_of
+from .leg import direction_of, heading_at
+from .motion import middle
 from .scene import Scene
-from .solid import Leg, Solid
+from .solid import Solid
 from .vocabulary import TRAVELLING
-
-AHEAD = 0.8
-"""Seconds looked ahead to name the direction of a path that turns at its bounds."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SolidState:
@@ -32,6 +26,8 @@ class SolidState:
     """One of vocabulary.MOTIONS."""
     direction: str | None
     """One of vocabulary.DIRECTIONS for motions that travel, otherwise None."""
+    position: tuple[float, float, float]
+    """The solid's middle in metres."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,14 +42,6 @@ class SceneState:
     """One of vocabulary.CAMERAS."""
 
 
-def _direction(leg: Leg, seconds: float) -> str | None:
-    if leg.motion not in TRAVELLING:
-        return None
-    elapsed = max(seconds, 0.0) - leg.start
-    onward = wave(leg.rate * (elapsed + AHEAD) + leg.phase) >= wave(leg.rate * elapsed + leg.phase)
-    return direction_of(leg.heading if onward else leg.heading + np.pi)
-
-
 def solid_state(solid: Solid, index: int, seconds: float) -> SolidState:
     """What a solid is and does at a time."""
     leg = solid.leg(seconds)
@@ -64,7 +52,8 @@ def solid_state(solid: Solid, index: int, seconds: float) -> SolidState:
         material=solid.material,
         size=solid.size,
         motion=leg.motion,
-        direction=_direction(leg, seconds),
+        direction=direction_of(heading_at(leg, seconds)) if leg.motion in TRAVELLING else None,
+        position=middle(solid, max(seconds, 0.0)),
     )
 
 

@@ -4,7 +4,7 @@ import math
 
 from .compiled import leaf
 
-from .shapes import BOUND, MISS, STRIPE, hit
+from .shapes import BOUND, MISS, STRIPE, TORUS, hit
 
 GROUND = -1
 BACKDROP = -2
@@ -147,14 +147,14 @@ def find(eye_x, eye_y, eye_z, dx, dy, dz, bodies, rects, px, py):
 
 
 @leaf
-def striped(lx):
-    """Whether a surface point lies on the solid's stripe."""
-    return abs(lx) < STRIPE
+def striped(shape, lx, lz):
+    """Whether a surface point lies on the solid's stripe: all around it, but on one side only of a torus."""
+    return abs(lx) < STRIPE and (shape != TORUS or lz > 0.0)
 
 
 @leaf
-def key(index, face, lx):
+def key(index, face, stripe):
     """One number for the surface under a pixel: neighbours with another number share an edge."""
     if index < 0:
         return index
-    return index * 64 + face * 2 + (1 if striped(lx) else 0)
+    return index * 64 + face * 2 + (1 if stripe else 0)

@@ -39,7 +39,7 @@ CAMERA = {
 }
 EVENT = {
     "colour": ("turns", "changes to"),
-    "motion": ("starts",),
+    "motion": ("starts", "begins"),
     "stop": ("stops",),
     "reverse": ("turns around", "goes back"),
     "enter": ("comes in", "enters"),
@@ -97,7 +97,7 @@ TEMPLATES = {
 PAST = ("{a} {moves} past {b} {on}", "{on}, {a} {moves} past {b}", "{a} {moves} past {b} that {moves_b} {on}")
 """For two solids when the first travels sideways and the second stays; the second's stillness may go unsaid."""
 ARTICLES = ("a", "an", "the")
-JOINTS = ("and", "to")
+JOINTS = ("and", "to", "from")
 
 
 def split(phrase: str) -> list[str]:
