@@ -12,9 +12,8 @@ FOCAL = 2.75
 """Distance over half the shorter side of the picture: a field of view of 40 degrees."""
 TURN = 0.97
 """How sharply a path turns at its bounds: towards 1 the wave becomes a triangle."""
-EYE, RIGHT, UP, FORWARD, LENS = 0, 3, 6, 9, 12
-"""Layout of a packed view: position, three axes, focal length in half shorter sides."""
 VIEW_SIZE = 13
+"""A packed view: eye 0-2, right 3-5, up 6-8, forward 9-11, focal length in half shorter sides 12."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,9 +99,16 @@ def unpack(view: np.ndarray, size: tuple[int, int]) -> View:
     """A packed view as words, for pictures of (height, width)."""
     row = [float(value) for value in view]
     return View(
-        eye=tuple(row[EYE:RIGHT]),
-        right=tuple(row[RIGHT:UP]),
-        up=tuple(row[UP:FORWARD]),
-        forward=tuple(row[FORWARD:LENS]),
-        pixels=row[LENS] * 0.5 * min(size),
+        eye=tuple(row[0:3]),
+        right=tuple(row[3:6]),
+        up=tuple(row[6:9]),
+        forward=tuple(row[9:12]),
+        pixels=row[12] * 0.5 * min(size),
     )
+
+
+def view_at(camera: Camera, seconds: float, size: tuple[int, int]) -> View:
+    """The camera at a time, for pictures of (height, width)."""
+    view = np.zeros(VIEW_SIZE)
+    place(pack(camera), seconds, view)
+    return unpack(view, size)

@@ -55,9 +55,7 @@ def _continue(leg: Leg, solid: Solid, spot: tuple[float, float], pose: Quaternio
     """Fit a freshly drawn leg to where a solid is."""
     if leg.motion in TRAVELLING:
         leg = _aim(leg, spot, solid.home)
-        if leg.motion != "roll":
-            return replace(leg, pose=pose)
-        return replace(leg, pose=pose if solid.shape == "sphere" else rolling_pose(solid.shape, leg.heading))
+        return replace(leg, pose=rolling_pose(solid.shape, leg.heading) if leg.motion == "roll" else pose)
     if leg.motion == "orbit":
         x, z = spot[0] - solid.home[0], spot[1] - solid.home[1]
         reach = min(max(math.hypot(x, z), 0.65 * leg.reach), leg.reach)

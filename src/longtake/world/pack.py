@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import camera, motion, palette
+from .compiled import leaf
 from .scene import Scene
 
 
@@ -48,3 +49,9 @@ def pack(scene: Scene) -> Packed:
         ground=np.array([math.cos(turn), math.sin(turn), *scene.ground_shift]),
         tile=palette.ground_tile(scene.ground),
     )
+
+
+@leaf
+def fill_bodies(packed, seconds, bodies):
+    """Fill packed bodies [N, motion.BODY_SIZE] for a time."""
+    motion.embody(packed.fixed, packed.legs, packed.leg_counts, packed.tints, packed.tint_counts, seconds, bodies)

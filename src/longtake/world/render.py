@@ -3,21 +3,38 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from .compiled import kernel, leaf
 
+from ..errors import UserError
 from . import camera, motion, shade, trace
-from .pack import Packed, pack
+from .camera import View
+from .compiled import kernel, leaf
+from .pack import fill_bodies, pack
 from .scene import Scene
+from .state import SceneState, state
+from .truth import empty_facts, survey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """Rendered frames of a scene."""
+    """Rendered frames of a scene, and with `truth` what they show."""
 
     frames: np.ndarray
     """[T, H, W, 3] uint8 RGB."""
+    depth: np.ndarray | None = None
+    """[T, H, W] float32: metres along the viewing direction to the pixel's middle; inf at the backdrop."""
+    instances: np.ndarray | None = None
+    """[T, H, W] uint8: 0 for ground and backdrop, n + 1 for the scene's solid n."""
+    flow: np.ndarray | None = None
+    """[T, H, W, 2] float32: (right, down) in pixels to where the point seen here is in the next frame."""
+    occluded: np.ndarray | None = None
+    """[T, H, W] bool: that point is hidden or out of the picture in the next frame."""
+    cameras: tuple[View, ...] | None = None
+    """The camera of each frame."""
+    graphs: tuple[SceneState, ...] | None = None
+    """The scene graph of each frame."""
 
 
 @leaf
@@ -153,9 +170,7 @@ def _film(packed, start, fps, frames):
             _stage(view, rows, light, tile, ground, stage)
         frame[:] = stage
         keys[:] = trace.GROUND
-        motion.embody(
-            packed.fixed, packed.legs, packed.leg_counts, packed.tints, packed.tint_counts, seconds, bodies
-        )
+        fill_bodies(packed, seconds, bodies)
         trace.bounds(view, bodies, height, width, rects)
         trace.shadow_bounds(view, bodies, light, height, width, shadows)
         for n in range(count):
@@ -163,6 +178,20 @@ def _film(packed, start, fps, frames):
             _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, shadows[n])
         for n in range(count):
             _soften(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp + 1, rects[n])
+
+
+def _check(num_frames: int, start: int, size: tuple[int, int], fps: float) -> None:
+    if num_frames < 1 or start < 0:
+        raise UserError(f"{num_frames} frames from frame {start}: use at least 1 frame from frame 0 or later")
+    if min(size) < 1:
+        raise UserError(f"size {size[0]}x{size[1]} is empty; use a height and a width of at least 1")
+    if not fps > 0:
+        raise UserError(f"fps {fps} is not a frame rate; use a number above 0")
+
+
+def _spans(count: int, threads: int) -> list[tuple[int, int]]:
+    cuts = [count * i // threads for i in range(threads + 1)]
+    return [(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def render(
@@ -175,17 +204,32 @@ def render(
     truth: bool = False,
     threads: int = 1,
 ) -> Clip:
-    """Film a scene: frames `start` to `start + num_frames - 1` at (height, width)."""
-    packed = pack(scene)
+    """Film a scene: frames `start` to `start + num_frames - 1` at (height, width). Threads change no byte."""
+    _check(num_frames, start, size, fps)
+    packed, speed = pack(scene), float(fps)
     frames = np.empty((num_frames, *size, 3), dtype=np.uint8)
+    facts = empty_facts(num_frames, size) if truth else None
+
+    def shoot(span: tuple[int, int]) -> None:
+        a, b = span
+        _film(packed, start + a, speed, frames[a:b])
+        if facts is not None:
+            survey(packed, start + a, speed, facts.depth[a:b], facts.instances[a:b], facts.flow[a:b], facts.occluded[a:b])
+
     if threads == 1:
-        _film(packed, start, float(fps), frames)
+        shoot((0, num_frames))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(shoot, _spans(num_frames, threads)))
+    if facts is None:
         return Clip(frames=frames)
-    cuts = [num_frames * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        parts = [
-            pool.submit(_film, packed, start + a, float(fps), frames[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)
-        ]
-        for part in parts:
-            part.result()
-    return Clip(frames=frames)
+    moments = [(start + i) / speed for i in range(num_frames)]
+    return Clip(
+        frames=frames,
+        depth=facts.depth,
+        instances=facts.instances,
+        flow=facts.flow,
+        occluded=facts.occluded,
+        cameras=tuple(camera.view_at(scene.camera, seconds, size) for seconds in moments),
+        graphs=tuple(state(scene, seconds) for seconds in moments),
+    )
