@@ -52,6 +52,12 @@ def test_every_command_answers_help(run, command: str) -> None:
     assert outcome.stdout.startswith(f"Usage: longtake {command} ")
 
 
+def test_a_group_without_a_command_shows_its_help(run) -> None:
+    outcome = run("train")
+    assert outcome.code == 2
+    assert outcome.stderr.startswith("Usage: longtake train ")
+
+
 def test_models_are_listed(run) -> None:
     plain, listed = run("models").stdout, json.loads(run("models", "--json").stdout)
     assert [line.split()[0] for line in plain.splitlines()] == [entry["name"] for entry in listed]

@@ -39,6 +39,9 @@ def _run(args: Sequence[str] | None) -> int:
     except TyperException as error:
         from longtake.cli.usage import explain  # needs pydantic, which --help does not
 
+        if error.message.startswith("Usage:"):  # a group without a command shows its help
+            sys.stderr.write(f"{error.message}\n")
+            return REFUSED
         return _refuse(explain(error))
     return code if isinstance(code, int) else 0
 

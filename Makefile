@@ -1,0 +1,52 @@
+# make demo    sets up .venv, installs, streams a 10-second take of a prompt into demo.mp4
+# make test    same, then the whole test suite
+# make check   formatter, linter, types, direction of imports
+# make soak    the long forms of the tests
+# make bench   the figures of docs/benchmarks.md
+# make wheel-check   builds the wheel and generates a second with it, outside the checkout
+# make constraints   resolves the dependencies afresh and pins them
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PROMPT ?= a red sphere rolls to the right past a blue cube on a wooden floor
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check soak bench wheel-check constraints
+
+demo: $(READY)
+	$(BIN)/longtake generate "$(PROMPT)" --seconds 10 --seed 7 --scale 4 --force --out demo.mp4
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_imports.py
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak
+
+bench: $(READY)
+	$(BIN)/longtake bench all
+
+wheel-check: $(READY)
+	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir "$$place" . && \
+	$(PYTHON) -m venv "$$place/venv" && \
+	"$$place/venv/bin/python" -m pip install --quiet --constraint constraints.txt "$$place"/*.whl && \
+	cd "$$place" && venv/bin/longtake doctor && \
+	venv/bin/longtake generate "$(PROMPT)" --seconds 1 --json
+
+constraints:
+	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
+	$(PYTHON) -m venv "$$place" && "$$place/bin/python" -m pip install --quiet '.[dev]' && \
+	"$$place/bin/python" -m pip freeze --exclude longtake \
+		| sed -E 's/\+cpu$$//; / @ /d; /^(nvidia|cuda|triton)/d' > constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up .venv; the first time takes some minutes."
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
