@@ -1,4 +1,5 @@
-"""The reader's recipe: true windows of toybox, faulty ones to abstain from; resumable, gated by `bench reader`.
+"""The reader's recipe: true windows of toybox, faulty ones to abstain from; resumable, gated by `bench
+reader`.
 
 The set is rendered once (`make_set`), the training loop is the one that every recipe uses.
 """
@@ -21,11 +22,12 @@ from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Share, Stage, Strict
 from longtake.train.counters import numbers
 from longtake.train.loop import Cadence, Report, Run
-from longtake.train.reader_batch import ReaderBatch, RoundTrip, draw_batch
-from longtake.train.reader_set import ClipDraw, Shards, make_shard
+from longtake.train.reader_batch import ReaderBatch, draw_batch
+from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
 from longtake.world.labels import OPEN
 from longtake.world.reader import Trust, write_config
 from longtake.world.reader_net import ReaderConfig, ReaderNet, locate
+from longtake.world.windows import WindowDraw
 
 __all__ = ["ReaderRecipe", "ReaderTraining", "export", "losses", "make_set", "train"]
 
@@ -35,18 +37,20 @@ class ReaderRecipe(Strict):
 
     seed: int = 0
     """Seed of every draw but the scenes'."""
-    shards: PositiveInt = 40
+    shards: PositiveInt = 24
     """Shards of the set."""
     shard_clips: PositiveInt = 256
     """Windows of a shard."""
     shard_plates: PositiveInt = 48
     """Windows of a shard that are also rendered without their solids."""
+    shard_coded: PositiveInt = 64
+    """Windows of a shard that are also passed through the codec, when one is given."""
     levels: tuple[float, float, float] = (0.4, 0.4, 0.2)
     """Shares of the toybox levels 1, 2, 3."""
     faulty_share: Share = 0.3
     """Share of windows that must not be read."""
-    round_trip_share: Share = 0.3
-    """Share of windows that go through the codec first, when one is given."""
+    coded_share: Share = 0.25
+    """Share of the readable windows that have been through the codec, when the set has any."""
     found_share: Share = 0.7
     """Share of solids located by the finder instead of by the truth, once it has learned to."""
     found_after: PositiveInt = 600
@@ -66,27 +70,27 @@ VALIDATION = 900_000
 """Number of the shard that progress is measured on."""
 
 
-def make_set(recipe: ReaderRecipe, folder: Path, config: ReaderConfig | None = None) -> None:
+def make_set(recipe: ReaderRecipe, folder: Path, codec: PatchCodec | None = None) -> None:
     """Render the shards that `folder` lacks, the validation shard first."""
-    config = config or ReaderConfig()
-    held_out = ClipDraw(levels=recipe.levels, split="held_out")
+    config, through = ReaderConfig(), None if codec is None else codec_round_trip(codec)
     if not list((folder / "validation").glob("labels-*")):
         count = recipe.validation_clips
-        make_shard(folder / "validation", VALIDATION, held_out, config, clips=count, plates=count // 4)
+        held_out = WindowDraw(levels=recipe.levels, split="held_out")
+        plan = ShardPlan(draw=held_out, clips=count, plates=count // 4)
+        make_shard(folder / "validation", VALIDATION, plan, config)
+    plan = ShardPlan(
+        draw=WindowDraw(levels=recipe.levels),
+        clips=recipe.shard_clips,
+        plates=recipe.shard_plates,
+        coded=recipe.shard_coded,
+    )
     for index in range(recipe.shards):
         if not (folder / f"labels-{index:04d}.npz").exists():
-            make_shard(
-                folder,
-                index,
-                ClipDraw(levels=recipe.levels),
-                config,
-                clips=recipe.shard_clips,
-                plates=recipe.shard_plates,
-            )
+            make_shard(folder, index, plan, config, through)
 
 
 def codec_round_trip(codec: PatchCodec) -> RoundTrip:
-    """What a codec gives back of frames; the stream starts one frame early so that any number of frames fits."""
+    """What a codec gives back of frames; the stream starts a frame early so that any number fits."""
 
     @torch.no_grad()
     def through(frames: np.ndarray) -> np.ndarray:
@@ -113,8 +117,11 @@ def _asked_binary(logits: Tensor, answers: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits[asked], answers[asked].float())
 
 
-def losses(net: ReaderNet, batch: ReaderBatch, rng: np.random.Generator, found_share: float) -> dict[str, Tensor]:
-    """Every loss of a batch by name. Solids are located by truth, shaken a little, or by the finder's own maps."""
+def losses(
+    net: ReaderNet, batch: ReaderBatch, rng: np.random.Generator, found_share: float
+) -> dict[str, Tensor]:
+    """Every loss of a batch by name. Solids are located by truth, shaken a little, or by the finder's own
+    maps."""
     found = net.finder(batch.frames)
     maps = -(batch.shares * found.maps.log_softmax(2)).sum(2).mean((1, 2, 3))
     values = {
@@ -144,20 +151,14 @@ def losses(net: ReaderNet, batch: ReaderBatch, rng: np.random.Generator, found_s
 class ReaderTraining:
     """The recipe as the training loop takes it."""
 
-    def __init__(self, recipe: ReaderRecipe, data: Path, codec: PatchCodec | None = None) -> None:
-        self.recipe, self.stages = recipe, recipe.stages
+    def __init__(self, recipe: ReaderRecipe, data: Path) -> None:
+        self.recipe = recipe
+        self.stages: Sequence[Stage] = recipe.stages
         self.config = ReaderConfig()
         torch.manual_seed(recipe.seed)
-        self.networks = nn.ModuleDict({"reader": ReaderNet(self.config)})
+        self.net = ReaderNet(self.config)
+        self.networks: nn.Module = self.net
         self.data, self.set, self.held_out = data, Shards(data), Shards(data / "validation")
-        self.round_trip = None if codec is None else codec_round_trip(codec)
-
-    @property
-    def net(self) -> ReaderNet:
-        """The reader in training."""
-        net = self.networks["reader"]
-        assert isinstance(net, ReaderNet)
-        return net
 
     def loss(self, stage: Stage, step: int) -> Tensor:
         """Sum of all losses of a step's batch."""
@@ -169,8 +170,7 @@ class ReaderTraining:
             rng,
             size=stage.batch_size,
             faulty_share=recipe.faulty_share,
-            round_trip=self.round_trip,
-            round_trip_share=recipe.round_trip_share,
+            coded_share=recipe.coded_share,
         )
         share = recipe.found_share if step >= recipe.found_after else 0.0
         return torch.stack(list(losses(self.net, batch, rng, share).values())).sum()
@@ -179,7 +179,7 @@ class ReaderTraining:
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
         """Share of right answers on held-out windows, with faulty ones for the legibility figures."""
         net = ReaderNet(self.config).eval()
-        net.load_state_dict({name.removeprefix("reader."): value for name, value in weights.items()})
+        net.load_state_dict(weights)
         right: dict[str, list[Tensor]] = {}
         for part in range(self.recipe.validation_clips // 16):
             rng = numbers(self.recipe.seed, "reader validation", part)
@@ -214,7 +214,9 @@ def _hits(net: ReaderNet, batch: ReaderBatch) -> dict[str, Tensor]:
         guesses["whole"] = (read.legible > 0, batch.whole)
         guesses |= {name: (logits.argmax(1), batch.answers[name]) for name, logits in read.answers.items()}
     return {
-        name: (guess == asked)[asked != OPEN] if guess.dtype != torch.bool else (guess == (asked == 1))[asked != OPEN]
+        name: (guess == asked)[asked != OPEN]
+        if guess.dtype != torch.bool
+        else (guess == (asked == 1))[asked != OPEN]
         for name, (guess, asked) in guesses.items()
     }
 
@@ -225,12 +227,11 @@ def train(
     folder: Path,
     report: Report,
     *,
-    codec: PatchCodec | None = None,
     max_minutes: float = float("inf"),
 ) -> bool:
     """Train in `folder`, going on from its newest checkpoint; True when the stages are done."""
     run = Run(
-        ReaderTraining(recipe, data, codec),
+        ReaderTraining(recipe, data),
         folder,
         recipe.optimiser,
         Cadence(
@@ -248,8 +249,7 @@ def train(
 def export(run: Path, out: Path, trust: Trust | None = None) -> None:
     """Write the averaged weights of a run's newest checkpoint as a reader's folder, in half precision."""
     _, tensors = load_checkpoint(checkpoints(run)[-1])
-    weights = {name.removeprefix("reader."): value.half() for name, value in select(tensors, "average").items()}
+    weights = {name: value.half() for name, value in select(tensors, "average").items()}
     out.mkdir(parents=True, exist_ok=True)
     save_file(weights, out / "model.safetensors")
     write_config(out / "config.json", ReaderConfig(), trust or Trust())
-

@@ -1,11 +1,11 @@
-"""Batches for the reader: true windows, slightly spoilt ones that must still be read, and faulty ones that must not.
+"""Batches for the reader: true windows, slightly spoilt ones that must still be read, and faulty ones that
+must not.
 
 Shapes: B windows, T frames, K colours, N solids of all windows together, g cells of the colour maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,7 @@ from longtake.world.corrupt import KINDS, blur, cross_fade, erase, noise, soften
 from longtake.world.labels import OPEN
 from longtake.world.reader_net import ReaderConfig
 
-__all__ = ["ReaderBatch", "RoundTrip", "Sample", "colour_shares", "draw_batch", "draw_sample"]
-
-RoundTrip = Callable[[np.ndarray], np.ndarray]
-"""Frames uint8 [T, H, W, 3] as a codec gives them back."""
+__all__ = ["ReaderBatch", "Sample", "colour_shares", "draw_batch", "draw_sample"]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,7 +69,7 @@ class ReaderBatch:
 
 
 def colour_shares(masks: Tensor, colours: int, grid: int) -> Tensor:
-    """uint8 [B, T, H, W] to float [B, T, K + 1, grid, grid]; the last channel is the share without a solid."""
+    """uint8 [B, T, H, W] to float [B, T, K + 1, grid, grid]; the last channel is the share of no solid."""
     one = torch.arange(1, colours + 1, dtype=torch.uint8)[None, None, :, None, None]
     covers = (masks[:, :, None, ::2, ::2] == one).float()
     shares = F.adaptive_avg_pool2d(covers.flatten(0, 1), grid).unflatten(0, masks.shape[:2])
@@ -97,7 +94,7 @@ def _silence(sample: Sample, solids_only: bool) -> None:
 
 def _faulty(shards: Shards, clip: int, kind: str, rng: Generator) -> Sample:
     if kind == "erased":
-        return _half_erased(shards, int(rng.choice(shards.plated)), rng)
+        return _half_erased(shards, int(rng.choice(shards.having("plates"))), rng)
     sample = _as_is(shards, clip)
     sample.legible, sample.mapped = 0, False
     if kind == "cross_fade":
@@ -133,12 +130,15 @@ def _turned(sample: Sample, rng: Generator) -> None:
         sample.frames, sample.masks = sample.frames[::-1], sample.masks[::-1]
 
 
-def draw_sample(shards: Shards, kind: str, rng: Generator, round_trip: RoundTrip | None, share: float) -> Sample:
-    """One window: `true`, or one of corrupt.KINDS; a `share` of any goes through `round_trip`."""
-    clip = int(rng.integers(len(shards)))
-    sample = _as_is(shards, clip) if kind == "true" else _faulty(shards, clip, kind, rng)
-    if round_trip is not None and rng.random() < share:
-        sample.frames = round_trip(sample.frames)
+def draw_sample(shards: Shards, kind: str, rng: Generator, coded: bool) -> Sample:
+    """One window: `true`, or one of corrupt.KINDS; `coded` asks for one that has been through the codec."""
+    if coded and kind == "true":
+        clip = int(rng.choice(shards.having("coded")))
+        sample = _as_is(shards, clip)
+        sample.frames = shards.get("coded", clip)
+    else:
+        clip = int(rng.integers(len(shards)))
+        sample = _as_is(shards, clip) if kind == "true" else _faulty(shards, clip, kind, rng)
     if rng.random() < 0.5 and kind != "noise":
         sample.frames = soften(sample.frames, rng)
     _turned(sample, rng)
@@ -152,12 +152,13 @@ def draw_batch(
     *,
     size: int,
     faulty_share: float,
-    round_trip: RoundTrip | None = None,
-    round_trip_share: float = 0.0,
+    coded_share: float = 0.0,
 ) -> ReaderBatch:
-    """A batch of `size` windows of which about `faulty_share` are faulty, all kinds alike."""
+    """A batch of `size` windows: a share of them faulty, all kinds alike; a share of the others coded."""
+    coded_share = coded_share if len(shards.having("coded")) else 0.0
     kinds = [str(rng.choice(KINDS)) if rng.random() < faulty_share else "true" for _ in range(size)]
-    return collate([draw_sample(shards, kind, rng, round_trip, round_trip_share) for kind in kinds], config)
+    samples = [draw_sample(shards, kind, rng, bool(rng.random() < coded_share)) for kind in kinds]
+    return collate(samples, config)
 
 
 def collate(samples: list[Sample], config: ReaderConfig) -> ReaderBatch:
@@ -166,7 +167,9 @@ def collate(samples: list[Sample], config: ReaderConfig) -> ReaderBatch:
     masks = torch.from_numpy(np.stack([sample.masks for sample in samples]))
     whole = torch.from_numpy(np.stack([sample.whole for sample in samples]))
     clip, colour = torch.nonzero(whole != OPEN, as_tuple=True)
-    asked = {name: torch.from_numpy(np.stack([s.answers[name] for s in samples])) for name in samples[0].answers}
+    asked = {
+        name: torch.from_numpy(np.stack([s.answers[name] for s in samples])) for name in samples[0].answers
+    }
     return ReaderBatch(
         frames=frames.permute(0, 1, 4, 2, 3).float() / 127.5 - 1.0,
         shares=colour_shares(masks, len(config.colours), config.grid),

@@ -1,99 +1,65 @@
 """The stored set that the reader learns from: rendered windows, colour masks and labels, in shards.
 
-A shard is `frames`, `masks` and `plates` as `.npy` files (memory-mapped when read) and `labels` as `.npz`, which is
-written last: a shard counts once its labels are there. Plates are the first clips' scenes without their solids; the
-training recipe shows through to them where it erases half of a solid.
+A shard is `frames`, `masks`, `plates` and `coded` as `.npy` files (memory-mapped when read) and `labels` as
+`.npz`, which is written last: a shard counts once its labels are there. Plates are scenes without their
+solids, which show where the recipe erases half of one; coded windows have been through the generator's codec.
+A shard's first clips have both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from longtake.errors import UserError
-from longtake.world.labels import Labels, label, slots
+from longtake.world.labels import Labels
 from longtake.world.reader_net import ReaderConfig
-from longtake.world.render import render
-from longtake.world.scene import Scene, sample_scene
+from longtake.world.windows import WindowDraw, draw_windows, render_plate
 
-__all__ = ["ClipDraw", "Shards", "Window", "draw_windows", "make_shard", "render_window"]
+__all__ = ["RoundTrip", "ShardPlan", "Shards", "make_shard"]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClipDraw:
-    """How windows are drawn from toybox."""
-
-    levels: tuple[float, ...] = (0.4, 0.4, 0.2)
-    """Shares of levels 1, 2, 3."""
-    split: str = "train"
-    """Attribute combinations: train or held_out."""
-    latest: float = 150.0
-    """Latest second at which a window starts; half of them start within the first four."""
-    event_share: float = 0.15
-    """Share of scenes in which a colour or a motion changes."""
+RoundTrip = Callable[[np.ndarray], np.ndarray]
+"""Frames uint8 [T, H, W, 3] as a codec gives them back."""
+KINDS = ("frames", "masks", "plates", "coded")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Window:
-    """One rendered window with its truth."""
+class ShardPlan:
+    """What a shard holds."""
 
-    scene: Scene
-    """What was rendered."""
-    start: int
-    """First frame."""
-    frames: np.ndarray
-    """uint8 [T, H, W, 3]."""
-    masks: np.ndarray
-    """uint8 [T, H, W]: colour index + 1, 0 for none."""
-    labels: Labels
-    """What a reader should say."""
+    draw: WindowDraw
+    """How its windows are drawn."""
+    clips: int
+    """How many."""
+    plates: int
+    """How many of them have a plate."""
+    coded: int = 0
+    """How many of them have been through the codec too."""
 
 
-def render_window(scene: Scene, start: int, config: ReaderConfig) -> Window:
-    """Render `config.window` frames from frame `start` on, with truth."""
-    size = (config.size, config.size)
-    clip = render(scene, config.window, start=start, size=size, fps=config.fps, truth=True)
-    times = (start + np.arange(config.window)) / config.fps
-    masks = slots(scene, clip.instances, times)
-    return Window(scene=scene, start=start, frames=clip.frames, masks=masks, labels=label(scene, masks, times))
-
-
-def render_plate(window: Window, config: ReaderConfig) -> np.ndarray:
-    """The window's frames without its solids, uint8 [T, H, W, 3]."""
-    size = (config.size, config.size)
-    bare = replace(window.scene, solids=())
-    return render(bare, config.window, start=window.start, size=size, fps=config.fps).frames
-
-
-def draw_windows(draw: ClipDraw, config: ReaderConfig, *, seed: int, count: int) -> Iterator[Window]:
-    """`count` windows, the same for the same arguments."""
-    rng = np.random.Generator(np.random.Philox(key=(seed, 0x7EAD)))
-    for index in range(count):
-        level = int(rng.choice(3, p=np.array(draw.levels) / sum(draw.levels))) + 1
-        latest = 4.0 if rng.random() < 0.5 else draw.latest
-        start = int(rng.uniform(0.0, latest) * config.fps)
-        event = str(rng.choice(["colour", "motion"])) if rng.random() < draw.event_share else None
-        scene = sample_scene(seed * 100_000 + index, level=level, split=draw.split, event=event)
-        yield render_window(scene, start, config)
-
-
-def make_shard(folder: Path, index: int, draw: ClipDraw, config: ReaderConfig, *, clips: int, plates: int) -> None:
-    """Render shard `index` into `folder`; of its clips the first `plates` get a plate."""
+def make_shard(
+    folder: Path, index: int, plan: ShardPlan, config: ReaderConfig, round_trip: RoundTrip | None = None
+) -> None:
+    """Render shard `index` into `folder`; without a codec nothing is coded."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = (config.window, config.size, config.size)
-    frames = np.empty((clips, *shape, 3), np.uint8)
-    masks = np.empty((clips, *shape), np.uint8)
-    bare = np.empty((plates, *shape, 3), np.uint8)
+    counts = {"plates": plan.plates, "coded": plan.coded if round_trip else 0}
+    arrays = {
+        name: np.empty((counts.get(name, plan.clips), *shape, *(() if name == "masks" else (3,))), np.uint8)
+        for name in KINDS
+    }
     labels = []
-    for i, window in enumerate(draw_windows(draw, config, seed=1_000 + index, count=clips)):
-        frames[i], masks[i] = window.frames, window.masks
+    for i, window in enumerate(draw_windows(plan.draw, config, seed=1_000 + index, count=plan.clips)):
+        arrays["frames"][i], arrays["masks"][i] = window.frames, window.masks
         labels.append(window.labels)
-        if i < plates:
-            bare[i] = render_plate(window, config)
-    for name, values in (("frames", frames), ("masks", masks), ("plates", bare)):
+        if i < counts["plates"]:
+            arrays["plates"][i] = render_plate(window, config)
+        if round_trip and i < counts["coded"]:
+            arrays["coded"][i] = round_trip(window.frames)
+    for name, values in arrays.items():
         np.save(folder / f"{name}-{index:04d}.npy", values)
     np.savez(folder / f"labels-{index:04d}.npz", **Labels.stack(labels))
 
@@ -104,22 +70,26 @@ class Shards:
     def __init__(self, folder: Path) -> None:
         self.names = sorted(path.stem.removeprefix("labels-") for path in folder.glob("labels-*.npz"))
         if not self.names:
-            raise UserError(f"{folder} holds no finished shard; make the set: longtake train reader-set --out {folder}")
+            raise UserError(
+                f"{folder} holds no finished shard; make the set: longtake train reader-set --out {folder}"
+            )
         self.parts = {
             name: [np.load(folder / f"{name}-{shard}.npy", mmap_mode="r") for shard in self.names]
-            for name in ("frames", "masks", "plates")
+            for name in KINDS
         }
         stored = [np.load(folder / f"labels-{shard}.npz") for shard in self.names]
         self.labels = {key: np.concatenate([each[key] for each in stored]) for key in stored[0].files}
         self.bounds = np.cumsum([0, *(len(part) for part in self.parts["frames"])])
-        self.plated = np.concatenate(
-            [start + np.arange(len(part)) for start, part in zip(self.bounds, self.parts["plates"], strict=False)]
-        )
 
     def __len__(self) -> int:
         return int(self.bounds[-1])
 
+    def having(self, name: str) -> np.ndarray:
+        """Numbers of the clips that have `plates` or `coded`."""
+        pairs = zip(self.bounds, self.parts[name], strict=False)
+        return np.concatenate([start + np.arange(len(part)) for start, part in pairs])
+
     def get(self, name: str, clip: int) -> np.ndarray:
-        """`frames`, `masks` or (for clips in `plated`) `plates` of one clip."""
+        """`frames` or `masks` of one clip; `plates` or `coded` of one that has it."""
         shard = int(np.searchsorted(self.bounds, clip, side="right")) - 1
         return np.asarray(self.parts[name][shard][clip - self.bounds[shard]])

@@ -1,4 +1,5 @@
-"""Clips that nobody should be able to read: what teaches the reader to abstain, and what its gate is measured on.
+"""Clips that nobody should be able to read: what teaches the reader to abstain, and what its gate is measured
+on.
 
 Frames are uint8 [T, H, W, 3]; masks are bool [T, H, W]; all draws come from the generator that is given.
 """
@@ -17,7 +18,7 @@ KINDS = ("noise", "blur", "cross_fade", "erased")
 
 
 def noise(frames: np.ndarray, rng: Generator) -> np.ndarray:
-    """Noise alone, in grains of 1 to 12 pixels, still or changing, or mixed at 70 % or more into the frames."""
+    """Noise in grains of 1 to 12 pixels, still or changing: alone, or 70 % and more of the frames."""
     time, height, width = frames.shape[:3]
     grain = int(rng.choice([1, 1, 2, 4, 8, 12]))
     drawn = 1 if rng.random() < 0.3 else time
@@ -34,7 +35,7 @@ def gaussian(frames: np.ndarray, sigma: float) -> np.ndarray:
     reach = max(1, int(3.0 * sigma))
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
     taps = taps / taps.sum()
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    pixels = torch.from_numpy(frames.astype(np.float32)).permute(0, 3, 1, 2)
     planes = pixels.flatten(0, 1).unsqueeze(1)
     planes = F.conv2d(F.pad(planes, (reach, reach, 0, 0), mode="replicate"), taps[None, None, None])
     planes = F.conv2d(F.pad(planes, (0, 0, reach, reach), mode="replicate"), taps[None, None, :, None])
@@ -74,7 +75,7 @@ def _grown(mask: np.ndarray, steps: int = 2) -> np.ndarray:
 
 
 def _cut(mask: np.ndarray, rng: Generator) -> np.ndarray:
-    """Half of the solid: what lies on one side of a line near its middle, or under a few patches; follows it."""
+    """Half of the solid, on one side of a line near its middle or under a few patches, which follow it."""
     ys, xs = np.mgrid[: mask.shape[1], : mask.shape[2]]
     middle = _middle(mask)
     dx = xs[None] - middle[:, 0, None, None]
@@ -94,7 +95,8 @@ def _cut(mask: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def erase(frames: np.ndarray, mask: np.ndarray, plate: np.ndarray, rng: Generator) -> np.ndarray:
-    """Take away about half of a solid, showing the scene without it (`plate`), or one flat tone, in its place."""
+    """Take away about half of a solid, showing the scene without it (`plate`), or one flat tone, in its
+    place."""
     gone = _cut(mask, rng) & _grown(mask)
     if rng.random() < 0.75:
         return np.where(gone[..., None], plate, frames)

@@ -1,7 +1,7 @@
 """What a reader should say of a rendered window: one answer per colour slot, where there is one.
 
-A slot's answer is left open (-1) when the window shows two: while a colour or a motion changes, while a solid comes
-or goes, and while another solid hides it.
+A slot's answer is left open (-1) when the window shows two: while a colour or a motion changes, while a solid
+comes or goes, and while another solid hides it.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ class Labels:
 
 
 def slots(scene: Scene, instances: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Colour index + 1 of each pixel, 0 for none, uint8 like `instances` [T, H, W] (solid index + 1, 0 for none)."""
+    """Colour index + 1 of each pixel, 0 for none, uint8 like `instances` [T, H, W] (solid index + 1, 0 for
+    none)."""
     masks = np.zeros_like(instances)
     for t, seconds in enumerate(times):
-        names = np.array([0, *(COLOURS.index(solid.colour(seconds)) + 1 for solid in scene.solids)], dtype=np.uint8)
+        names = np.array(
+            [0, *(COLOURS.index(solid.colour(seconds)) + 1 for solid in scene.solids)], dtype=np.uint8
+        )
         masks[t] = names[instances[t]]
     return masks
 
@@ -82,5 +85,8 @@ def label(scene: Scene, masks: np.ndarray, times: np.ndarray) -> Labels:
         if _one_leg(solid, start, end):
             answers["motion"][k] = MOTIONS.index(solid.leg(end).motion)
     return Labels(
-        present=present, ground=GROUNDS.index(scene.ground), camera=CAMERAS.index(scene.camera.move), **answers
+        present=present,
+        ground=GROUNDS.index(scene.ground),
+        camera=CAMERAS.index(scene.camera.move),
+        **answers,
     )

@@ -1,9 +1,10 @@
 """The reader: reads a clip of toybox back to what it shows, and abstains when it cannot. Our oracle.
 
-It was trained on true renderings only (never on what a generator makes) and names nothing that it is unsure of:
-a clip that is not legible has no solids, ground or camera, and an answer below the confidence threshold is
-`UNKNOWN`. Whoever scores a generator counts `UNKNOWN` as wrong. Its gate is recorded in `weights/reader/gate.json`;
-an attribute that missed the gate is listed under neither `reported` nor in any reading.
+It was trained on true renderings only (never on what a generator makes) and names nothing that it is unsure
+of: a clip that is not legible has no solids, ground or camera, and an answer below the confidence threshold
+is `UNKNOWN`. Whoever scores a generator counts `UNKNOWN` as wrong. Its gate is recorded in
+`weights/reader/gate.json`; an attribute that missed the gate is listed under neither `reported` nor in any
+reading.
 
 Not covered: two solids of one colour in one clip (toybox never makes them), and worlds other than toybox.
 """
@@ -114,7 +115,7 @@ def _choose(probabilities: np.ndarray, choices: Sequence[str], trust: Trust, nam
 
 
 def decide(scores: Scores, config: ReaderConfig, trust: Trust) -> Reading:
-    """From probabilities to words; a clip that is not legible, or shows nothing clear, is unknown altogether."""
+    """From probabilities to words; a clip that is not legible, or shows nothing clear, is all unknown."""
     there = [k for k in range(len(config.colours)) if scores.present[k] >= trust.present]
     clear = [k for k in there if scores.whole[k] >= trust.solid]
     if scores.legible < trust.legible or (there and not clear):
@@ -153,7 +154,9 @@ class Reader:
         folder = Path(folder)
         config, trust = read_config(folder / "config.json")
         net = ReaderNet(config)
-        weights = {key: value.float() for key, value in read_safetensors(folder / "model.safetensors").items()}
+        weights = {
+            key: value.float() for key, value in read_safetensors(folder / "model.safetensors").items()
+        }
         load_strict(net, weights, source=folder / "model.safetensors")
         return cls(net, trust)
 
@@ -172,13 +175,14 @@ class Reader:
         parts = [self._score(each) for window in windows for each in window.split(_BATCH)]
         groups = -(-len(clips) // _BATCH)
         by_window = [
-            [score for part in parts[i * groups : (i + 1) * groups] for score in part] for i in range(len(windows))
+            [score for part in parts[i * groups : (i + 1) * groups] for score in part]
+            for i in range(len(windows))
         ]
         return [_mean([window[b] for window in by_window]) for b in range(len(clips))]
 
     @torch.no_grad()
     def regions(self, frames: np.ndarray, colour: str) -> np.ndarray:
-        """Share of each map cell that a colour covers, float32 [T, grid, grid]; `frames` uint8 [T, H, W, 3]."""
+        """Share of each map cell that a colour covers, [T, grid, grid], in frames uint8 [T, H, W, 3]."""
         shares = [
             self.net.finder(part[None]).maps.softmax(2)[0, :, self.config.colours.index(colour)]
             for part in self._prepare(frames[None], None)[0].split(self.config.window)
@@ -197,7 +201,9 @@ class Reader:
     def _prepare(self, clips: np.ndarray, fps: float | None) -> Tensor:
         """Floats [B, T, 3, size, size] around 0 at the reader's rate, at least one window long."""
         if clips.ndim != 5 or clips.shape[-1] != 3 or clips.dtype != np.uint8 or clips.shape[1] == 0:
-            raise UserError(f"clips of {clips.dtype} {clips.shape} given; the reader takes uint8 [B, T, H, W, 3]")
+            raise UserError(
+                f"clips of {clips.dtype} {clips.shape} given; the reader takes uint8 [B, T, H, W, 3]"
+            )
         length = clips.shape[1]
         if fps is not None and fps != self.config.fps:
             times = np.arange(max(1, round(length * self.config.fps / fps))) * fps / self.config.fps
@@ -236,7 +242,9 @@ class Reader:
 def _resized(frames: Tensor, size: int) -> Tensor:
     if frames.shape[-2:] == (size, size):
         return frames
-    flat = F.interpolate(frames.flatten(0, 1), (size, size), mode="bilinear", antialias=True, align_corners=False)
+    flat = F.interpolate(
+        frames.flatten(0, 1), (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
     return flat.unflatten(0, frames.shape[:2])
 
 
@@ -249,7 +257,8 @@ def _mean(parts: Sequence[Scores]) -> Scores:
         present=np.mean([part.present for part in parts], 0),
         whole=np.sum([part.whole for part in parts], 0) / number,
         answers={
-            name: np.sum([part.answers[name] for part in parts], 0) / number[:, None] for name in parts[0].answers
+            name: np.sum([part.answers[name] for part in parts], 0) / number[:, None]
+            for name in parts[0].answers
         },
         ground=np.mean([part.ground for part in parts], 0),
         camera=np.mean([part.camera for part in parts], 0),

@@ -1,8 +1,9 @@
 """The reader's networks: a finder that looks at whole frames and a solid reader that looks at glimpses.
 
-The finder says where each colour is, what the ground and the camera do, and whether the clip can be read at all.
-Around every solid that it finds, a window that follows the solid is cut out of the native frames, so that a slide
-shows moving ground under a still solid, a roll a turning one, and a stay neither, whatever the camera does.
+The finder says where each colour is, what the ground and the camera do, and whether the clip can be read at
+all. Around every solid that it finds, a window that follows the solid is cut out of the native frames, so
+that a slide shows moving ground under a still solid, a roll a turning one, and a stay neither, whatever the
+camera does.
 
 Shapes: B clips, T frames, K colours, N solids of all clips together, C channels, H W pixels, h w map cells.
 """
@@ -192,7 +193,9 @@ class SolidReader(nn.Module):
 
     def forward(self, views_NTCHW: Tensor, path_NT4: Tensor) -> Read:
         number, time = views_NTCHW.shape[:2]
-        seen = F.silu(self.view(self.layers(views_NTCHW.flatten(0, 1)).flatten(1))).unflatten(0, (number, time))
+        seen = F.silu(self.view(self.layers(views_NTCHW.flatten(0, 1)).flatten(1))).unflatten(
+            0, (number, time)
+        )
         whole = torch.cat([self.course(torch.cat([seen, path_NT4], 2)), seen.mean(1)], 1)
         answers = {name: head(whole) for name, head in self.heads.items()}
         return Read(answers=answers, legible=self.legible(whole).squeeze(1))
@@ -219,7 +222,9 @@ def locate(share: Tensor) -> tuple[Tensor, Tensor]:
     filled = torch.einsum("st,ntc->nsc", near, sums)
     area = torch.einsum("st,nt->ns", near, share.sum((2, 3))) / near.sum(1)
     own = mass[..., None] > 0.5
-    middle = torch.where(own, sums[..., :2] / sums[..., 2:].clamp(min=1e-6), filled[..., :2] / filled[..., 2:].clamp(min=1e-6))
+    middle = torch.where(
+        own, sums[..., :2] / sums[..., 2:].clamp(min=1e-6), filled[..., :2] / filled[..., 2:].clamp(min=1e-6)
+    )
     return middle, (area / (rows * columns)).clamp(min=1e-4).sqrt()
 
 
@@ -253,7 +258,9 @@ class ReaderNet(nn.Module):
         looks = _sample(frames.flatten(0, 1), points).unflatten(0, (number, time))
         cover = _sample(share.flatten(0, 1).unsqueeze(1), points).unflatten(0, (number, time))
         changes = [3.0 * lagged(looks, lag) for lag in self.config.solid_lags]
-        path = torch.cat([middle - 0.5, (side / spread).log().unsqueeze(2), spread.log().expand_as(side).unsqueeze(2)], 2)
+        path = torch.cat(
+            [middle - 0.5, (side / spread).log().unsqueeze(2), spread.log().expand_as(side).unsqueeze(2)], 2
+        )
         return torch.cat([looks, cover, *changes], 2), path
 
     def read(self, frames: Tensor, share: Tensor) -> Read:

@@ -1,0 +1,80 @@
+"""Whether a clip shows what its prompt asked for, by the toybox reader. `UNKNOWN` is wrong, always.
+
+Of every solid that is asked for:
+
+- colour: a solid of that colour is read, and no more solids than were asked for;
+- shape: a solid of that shape is read, each read solid standing for one asked solid, and no more than were
+  asked for;
+- motion: the solid of that colour (with one asked and one read, that one) has the asked motion;
+- pairing: the solid of that colour has the asked shape.
+
+Of every clip: ground, and count. Shares are over solids or clips, with Wilson's 95 % interval. Limits:
+directions, sizes and materials in a prompt are not scored.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from longtake.measure.cases import Asked
+from longtake.measure.results import Figure
+from longtake.measure.stats import share_of
+from longtake.world.reader import Reading, ReadSolid
+
+__all__ = ["ATTRIBUTES", "figures", "reading_from_dict", "score", "shuffled"]
+
+ATTRIBUTES = ("colour", "shape", "motion", "pairing", "ground", "count")
+
+
+def score(asked: Asked, reading: Reading) -> dict[str, list[bool]]:
+    """Right or wrong by attribute: one entry a solid, or one a clip."""
+    extra = len(reading.objects) > len(asked.solids)
+    shapes = Counter(solid.shape for solid in reading.objects)
+    outcome: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
+    for solid in asked.solids:
+        same = reading.solid(solid.colour)
+        outcome["colour"].append(same is not None and not extra)
+        outcome["shape"].append(shapes[solid.shape] > 0 and not extra)
+        shapes[solid.shape] -= 1
+        moving = same or _only(asked, reading)
+        outcome["motion"].append(moving is not None and moving.motion == solid.motion)
+        outcome["pairing"].append(same is not None and same.shape == solid.shape)
+    outcome["ground"].append(reading.ground == asked.ground)
+    outcome["count"].append(reading.count == len(asked.solids))
+    return outcome
+
+
+def _only(asked: Asked, reading: Reading) -> ReadSolid | None:
+    """The read solid, when one was asked for and one was read."""
+    return reading.objects[0] if len(asked.solids) == len(reading.objects) == 1 else None
+
+
+def shuffled(keys: Sequence[str]) -> dict[str, str]:
+    """Another clip's prompt for every clip: the next one half-way round, so that none keeps its own."""
+    half = max(1, len(keys) // 2)
+    return {key: keys[(index + half) % len(keys)] for index, key in enumerate(keys)}
+
+
+def figures(
+    asked: Mapping[str, Asked], readings: Mapping[str, Reading], least: Mapping[str, float], note: str = ""
+) -> list[Figure]:
+    """Shares over clips, and how many were legible; `least` is what is asked of an attribute, if anything."""
+    outcomes = [score(asked[key], reading) for key, reading in readings.items()]
+    table = [
+        Figure.share(
+            name,
+            share_of([hit for outcome in outcomes for hit in outcome[name]]),
+            asked=least.get(name),
+            note=note,
+        )
+        for name in ATTRIBUTES
+    ]
+    legible = share_of([reading.legible for reading in readings.values()])
+    return [*table, Figure.share("legible", legible, note=note)]
+
+
+def reading_from_dict(values: Mapping[str, Any]) -> Reading:
+    """What `Reading.to_dict` gave, after a journey through JSON."""
+    return Reading(**{**values, "objects": tuple(ReadSolid(**each) for each in values["objects"])})

@@ -1,0 +1,194 @@
+"""`longtake bench`: measure, with everything that is needed to get the same numbers again.
+
+Every command writes `<name>.json` into --out, and prints the result as Markdown or as one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from longtake.measure.results import Result
+    from longtake.pipeline import Pipeline
+    from longtake.world.reader import Reader
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+FOLDER = Path("docs/benchmarks")
+Out = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
+Model = Annotated[str, typer.Option("--model", help="A name that `longtake models` lists, or a folder.")]
+Level = Annotated[int, typer.Option("--level", min=1, max=3, help="Level of toybox's scenes.")]
+Prompts = Annotated[int, typer.Option("--prompts", min=2, help="How many held-out prompts.")]
+Quick = Annotated[bool, typer.Option("--quick", help="8 prompts, into a result of its own.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin again instead of going on.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of Markdown.")]
+
+QUICK = 8
+
+
+@app.callback()
+def bench() -> None:
+    """Measure speed, quality and the cost of length. Long ones go on where they stopped."""
+
+
+@app.command()
+def adherence(
+    level: Level = 1,
+    prompts: Prompts = 256,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    quick: Quick = False,
+    fresh: Fresh = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """The first four seconds of held-out prompts, read back: colour, shape, motion, pairing, ground."""
+    from longtake.measure import quality
+
+    pipe, reader = _open(model, threads)
+    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
+    _finish(quality.adherence(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+
+
+@app.command("long")
+def late(
+    level: Level = 1,
+    prompts: Prompts = 32,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    quick: Quick = False,
+    fresh: Fresh = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """The same takes at frames 1000 to 1200: read back, cuts, motion against toybox's."""
+    from longtake.measure import quality
+
+    pipe, reader = _open(model, threads)
+    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
+    _finish(quality.long(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+
+
+@app.command()
+def change(
+    level: Level = 1,
+    prompts: Prompts = 64,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    quick: Quick = False,
+    fresh: Fresh = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """A colour or a motion changes in the prompt at second 4: seen by second 8, and the rest kept?"""
+    from longtake.measure import quality
+
+    pipe, reader = _open(model, threads)
+    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
+    _finish(quality.change(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+
+
+@app.command()
+def speed(
+    seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Media seconds of each take.")] = 30.0,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Real-time factor, time to the first frame warm and cold, and the share of each part."""
+    from longtake.measure.playback import speed as measure
+
+    _finish(measure(_pipeline(model, threads), seconds), out, as_json)
+
+
+@app.command()
+def length(
+    frames: Annotated[int, typer.Option("--frames", min=100, help="Frames of the take.")] = 5000,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whether late chunks take longer or memory grows in a long take."""
+    from longtake.measure.length import length as measure
+
+    _finish(measure(_pipeline(model, threads), frames, _progress), out, as_json)
+
+
+@app.command()
+def reader(
+    windows: Annotated[int, typer.Option("--windows", min=8, help="True windows.")] = 1000,
+    faulty: Annotated[int, typer.Option("--faulty", min=8, help="Windows of each kind of fault.")] = 200,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Folder of a reader; the package's own unless given.")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write gate.json beside the weights and report what passed only.")
+    ] = False,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """The reader's gate: 98 % right on true renderings, 95 % unknown on faulty ones."""
+    from longtake.measure.gate import gate
+    from longtake.measure.gate import record as write
+    from longtake.world.reader import WEIGHTS, Reader
+
+    folder = weights or WEIGHTS
+    result = gate(Reader.load(folder), windows, faulty, _progress)
+    if record:
+        write(result, folder)
+    _finish(result, out, as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option("--results", help="Folder of the results.")] = FOLDER,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file; stdout unless given.")] = None,
+) -> None:
+    """All results as one Markdown page."""
+    from longtake.measure.report import document, load_all
+
+    text = document(load_all(results), results)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _open(model: str, threads: int | None) -> tuple[Pipeline, Reader]:
+    from longtake.world.reader import Reader
+
+    return _pipeline(model, threads), Reader.load()
+
+
+def _pipeline(model: str, threads: int | None) -> Pipeline:
+    import torch
+
+    from longtake.pipeline import Pipeline
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return Pipeline.from_pretrained(model)
+
+
+def _progress(done: int, total: int, what: str) -> None:
+    """One line on stderr that is written over on a terminal, and every tenth part elsewhere."""
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo(f"\r{done}/{total} {what:<24}", err=True, nl=done == total)
+    elif done == total or done % max(1, total // 10) == 0:
+        typer.echo(f"{done}/{total} {what}", err=True)
+
+
+def _finish(result: Result, out: Path, as_json: bool) -> None:
+    from longtake.measure.report import section
+
+    result.save(out)
+    typer.echo(json.dumps(result.to_dict(), ensure_ascii=False) if as_json else section(result))

@@ -1,0 +1,179 @@
+"""Results of a benchmark: figures with what they mean, and a ledger to go on from after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from longtake.errors import UserError
+from longtake.measure.provenance import Provenance
+from longtake.measure.stats import Share
+
+__all__ = ["Figure", "Ledger", "Result"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One number with what is asked of it."""
+
+    name: str
+    """What was measured."""
+    value: float | None
+    """The number; None when it does not apply."""
+    unit: str = ""
+    """Its unit; `share` for shares of 1."""
+    interval: tuple[float, float] | None = None
+    """95 % interval."""
+    count: int | None = None
+    """How many it is made from."""
+    asked: str | None = None
+    """`>= x` or `<= x`, in the figure's unit."""
+    note: str = ""
+    """Control, caveat, or why there is no number."""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether what is asked is met; None when nothing is asked."""
+        if self.asked is None:
+            return None
+        if self.value is None:
+            return False
+        sign, _, bound = self.asked.partition(" ")
+        return self.value >= float(bound) if sign == ">=" else self.value <= float(bound)
+
+    @classmethod
+    def share(cls, name: str, share: Share, *, asked: float | None = None, note: str = "") -> Figure:
+        """A share with its Wilson interval; `asked` is the least."""
+        return cls(
+            name=name,
+            value=share.value,
+            unit="share",
+            interval=share.interval,
+            count=share.total,
+            asked=None if asked is None else f">= {asked}",
+            note=note,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A benchmark's outcome."""
+
+    name: str
+    """Short name; the file's stem."""
+    title: str
+    """What was asked, in a line."""
+    definition: str
+    """What is included and how it is counted."""
+    config: Mapping[str, Any]
+    """Model, seeds, prompts, frames, settings."""
+    figures: tuple[Figure, ...]
+    """The numbers."""
+    provenance: Provenance
+    """Machine, software, command."""
+    seconds: float = 0.0
+    """Wall-clock time of the measurement, over all legs."""
+    notes: tuple[str, ...] = field(default=())
+    """Anything a reader of the table must know."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with `met` for every figure."""
+        figures = [asdict(figure) | {"met": figure.met} for figure in self.figures]
+        return asdict(self) | {"figures": figures}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
+        """What `to_dict` gave."""
+        figures = [
+            {key: value for key, value in figure.items() if key != "met"} for figure in values["figures"]
+        ]
+        for figure in figures:
+            figure["interval"] = None if figure["interval"] is None else tuple(figure["interval"])
+        origin = dict(values["provenance"])
+        origin["features"] = tuple(origin["features"])
+        return cls(
+            **{
+                **values,
+                "figures": tuple(Figure(**figure) for figure in figures),
+                "provenance": Provenance(**origin),
+                "notes": tuple(values["notes"]),
+            }
+        )
+
+    def save(self, folder: Path) -> Path:
+        """Write `<name>.json` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read what `save` wrote."""
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as reason:
+            raise UserError(f"result {path} cannot be read ({reason}); run its benchmark again") from None
+
+
+class Ledger:
+    """One JSON object a line for each clip that is done; opening it again goes on where it ended.
+
+    The first line says what is being measured. A ledger of something else is refused, not mixed in.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any], *, fresh: bool = False) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        if fresh:
+            path.unlink(missing_ok=True)
+        about = json.loads(json.dumps(about))
+        lines = self._lines()
+        if lines and lines[0] != {"about": about}:
+            raise UserError(
+                f"{path} holds another measurement ({_difference(lines[0], about)}); use --fresh to drop it"
+            )
+        if not lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"about": about}) + "\n")
+        for row in lines[1:]:
+            self.rows[row["key"]] = row
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.rows
+
+    def add(self, key: str, **values: Any) -> None:
+        """Note that a clip is done."""
+        row = {"key": key, **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self.rows[key] = json.loads(json.dumps(row))
+
+    @property
+    def seconds(self) -> float:
+        """Time that the clips took, over all legs."""
+        return sum(row.get("seconds", 0.0) for row in self.rows.values())
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Whole lines; one that a kill cut short is dropped from the file too."""
+        if not self.path.exists():
+            return []
+        lines = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        self.path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        return lines
+
+
+def _difference(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    old = found.get("about", {})
+    return (
+        ", ".join(f"{key} {old.get(key)!r} there" for key in about if old.get(key) != about[key])
+        or "other fields"
+    )

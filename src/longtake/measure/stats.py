@@ -1,0 +1,52 @@
+"""Shares with the interval they are known to, and other small statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Share", "percentile", "share_of"]
+
+Z95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """So many of so many, with the Wilson score interval.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+
+    hits: int
+    """How many."""
+    total: int
+    """Of how many."""
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return self.hits / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95 % interval; None of nothing."""
+        if not self.total:
+            return None
+        share, z2n = self.hits / self.total, Z95**2 / self.total
+        middle = (share + z2n / 2) / (1 + z2n)
+        half = Z95 / (1 + z2n) * math.sqrt(share * (1 - share) / self.total + z2n / (4 * self.total))
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_of(outcomes: Sequence[bool]) -> Share:
+    """Share of the true ones."""
+    return Share(hits=sum(map(bool, outcomes)), total=len(outcomes))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Percentile with linear interpolation."""
+    return float(np.percentile(np.asarray(values, dtype=np.float64), percent))
