@@ -34,13 +34,17 @@ def test_a_transition_rises_and_is_applied_when_its_time_is_over() -> None:
 
 
 def test_a_cue_in_the_middle_of_a_transition_supersedes_it_and_starts_from_the_blend() -> None:
-    director = Director([Cue(prompt="a", at=0), Cue(prompt="b", at=1.5, transition=6), Cue(prompt="c", at=3, transition=3)])
+    director = Director(
+        [Cue(prompt="a", at=0), Cue(prompt="b", at=1.5, transition=6), Cue(prompt="c", at=3, transition=3)]
+    )
     decisions = run(director, range(5))
     assert dict(decisions[1].mix) == pytest.approx({"a": 0.75, "b": 0.25})
     assert dict(decisions[2].mix) == pytest.approx({"a": 0.375, "b": 0.125, "c": 0.5})
     superseded, begun = decisions[2].receipts
-    assert superseded.cue.prompt == "b" and superseded.status is ReceiptStatus.SUPERSEDED
-    assert begun.cue.prompt == "c" and begun.status is ReceiptStatus.ACCEPTED
+    assert superseded.cue.prompt == "b"
+    assert superseded.status is ReceiptStatus.SUPERSEDED
+    assert begun.cue.prompt == "c"
+    assert begun.status is ReceiptStatus.ACCEPTED
 
 
 def test_of_several_directions_for_one_chunk_the_latest_wins() -> None:
@@ -48,7 +52,8 @@ def test_of_several_directions_for_one_chunk_the_latest_wins() -> None:
     run(director, range(2))
     for prompt in ("b", "c", "d"):
         receipt = director.steer(prompt, 0.0, chunk=2, start=3.0)
-        assert receipt.status is ReceiptStatus.ACCEPTED and receipt.first_chunk == 2
+        assert receipt.status is ReceiptStatus.ACCEPTED
+        assert receipt.first_chunk == 2
     (decision,) = run(director, range(2, 3))
     assert decision.mix == (("d", 1.0),)
     assert [(r.cue.prompt, r.status.value) for r in decision.receipts] == [

@@ -109,9 +109,11 @@ def test_the_call_follows_diffusers_output_types() -> None:
     pipe = tiny_pipeline()
     video = {kind: pipe(PROMPT, num_frames=6, output_type=kind, generator=torch.Generator().manual_seed(5)).frames
              for kind in ("np", "pt", "pil", "latent")}  # fmt: skip
-    assert video["np"][0].shape == (6, 16, 32, 3) and 0 <= video["np"].min() <= video["np"].max() <= 1
+    assert video["np"][0].shape == (6, 16, 32, 3)
+    assert 0 <= video["np"].min() <= video["np"].max() <= 1
     assert video["pt"][0].shape == (6, 3, 16, 32)
-    assert len(video["pil"][0]) == 6 and video["pil"][0][0].size == (32, 16)
+    assert len(video["pil"][0]) == 6
+    assert video["pil"][0][0].size == (32, 16)
     assert video["latent"].shape[1] == 4
     assert np.array_equal(np.asarray(video["pil"][0][3]), (video["np"][0][3] * 255).round().astype(np.uint8))
 
@@ -133,7 +135,8 @@ def test_a_callback_sees_and_may_change_every_step() -> None:
 
     pipe = tiny_pipeline()
     frames = pipe(PROMPT, num_frames=5, callback_on_step_end=callback).frames
-    assert [step for step, _ in seen] == [0, 1] and seen[0][1] == 1000
+    assert [step for step, _ in seen] == [0, 1]
+    assert seen[0][1] == 1000
     assert not np.array_equal(frames, pipe(PROMPT, num_frames=5).frames)
 
 
@@ -162,7 +165,8 @@ def test_a_timeline_changes_the_prompt_on_time() -> None:
     chunks = list(tiny_pipeline().stream(timeline, seed=1, num_frames=40))
     changes = [(chunk.index, receipt) for chunk in chunks for receipt in chunk.receipts]
     first, touched, applied = changes
-    assert first[0] == 0 and first[1].applied_chunk == 0
+    assert first[0] == 0
+    assert first[1].applied_chunk == 0
     assert chunks[touched[0]].start_time >= 1.0 > chunks[touched[0] - 1].start_time
     assert chunks[applied[0]].start_time >= 2.0 > chunks[applied[0] - 1].start_time
     assert applied[1].first_chunk == touched[0]

@@ -14,8 +14,8 @@ from longtake.models.codec import Codec
 from longtake.models.hub import Checkpoint, Preset
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.models.text import TextEncoder
-from longtake.models.wan_codec import WanCodec
 from longtake.models.wan import WanConfig, WanTransformer
+from longtake.models.wan_codec import WanCodec
 from longtake.pipeline import Pipeline
 
 TINY_WAN = WanConfig(
@@ -72,7 +72,9 @@ def tiny_preset(**policy: object) -> Preset:
 
 
 def tiny_patch_codec(seed: int = 1) -> PatchCodec:
-    codec = PatchCodec(PatchCodecConfig(latent_channels=4, width=8, num_blocks=1, detail_channels=4, detail_width=8))
+    codec = PatchCodec(
+        PatchCodecConfig(latent_channels=4, width=8, num_blocks=1, detail_channels=4, detail_width=8)
+    )
     redraw(codec, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

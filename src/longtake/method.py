@@ -94,7 +94,9 @@ class Causal:
 
     def start(self, latent_shape: tuple[int, int, int]) -> KVWindow:
         """See `Method.start`."""
-        return KVWindow(self.backbone, self._grid(latent_shape), self.rule, context_timestep=self.context_timestep)
+        return KVWindow(
+            self.backbone, self._grid(latent_shape), self.rule, context_timestep=self.context_timestep
+        )
 
     def next(self, position: int) -> Plan:
         """See `Method.next`."""

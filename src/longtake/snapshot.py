@@ -28,7 +28,11 @@ class Snapshot:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, without its prefix."""
-        return {key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+        return {
+            key.removeprefix(f"{name}."): value
+            for key, value in self.tensors.items()
+            if key.startswith(f"{name}.")
+        }
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
@@ -41,9 +45,11 @@ class Snapshot:
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         except (OSError, SafetensorError) as reason:
-            raise UserError(f"snapshot {path} cannot be read ({reason}); use a file that a take has saved") from None
+            raise UserError(
+                f"snapshot {path} cannot be read ({reason}); use a file that a take has saved"
+            ) from None
         if header.get("format") != FORMAT:
             raise UserError(f"{path} is not a snapshot of a take; use a file that a take has saved")
         return cls(tensors=tensors, meta=json.loads(header["meta"]))

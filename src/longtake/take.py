@@ -26,7 +26,7 @@ from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, NoiseSource, check_seed
 from longtake.snapshot import Snapshot
-from longtake.timeline import Receipt, Timeline
+from longtake.timeline import Receipt
 
 
 @dataclass(kw_only=True, slots=True)
@@ -241,7 +241,9 @@ class Take:
         Raises UserError for an empty prompt, and for a method that cannot be steered.
         """
         if self.engine.method.kind is Kind.JOINT:
-            raise UserError("this method makes the whole video at once and cannot be steered; use a causal method")
+            raise UserError(
+                "this method makes the whole video at once and cannot be steered; use a causal method"
+            )
         state = self._state
         return state.director.steer(prompt, transition, state.chunk, state.shown / self.engine.fps)
 
@@ -278,7 +280,9 @@ class Take:
         """
         meta = snapshot.meta
         if meta["model"] != engine.name:
-            raise UserError(f"the snapshot is of model {meta['model']!r}, this is {engine.name!r}; load that model")
+            raise UserError(
+                f"the snapshot is of model {meta['model']!r}, this is {engine.name!r}; load that model"
+            )
         state = TakeState.start(engine, Director.from_dict(meta["director"]))
         state.memory.restore(snapshot.part("memory"))
         state.codec.restore(snapshot.part("codec"))

@@ -22,7 +22,9 @@ def test_cached_steps_equal_the_plain_pass_long_after_eviction(window: int, sink
     """Clean context beside the noisy block, every block over four windows, at several noise levels."""
     rule = WindowRule(window=window, sink=sink, block=block)
     backbone = tiny_transformer()
-    text = backbone.text_context(torch.randn(1, 7, TINY_WAN.text_dim, generator=torch.Generator().manual_seed(5)))
+    text = backbone.text_context(
+        torch.randn(1, 7, TINY_WAN.text_dim, generator=torch.Generator().manual_seed(5))
+    )
     memory = KVWindow(backbone, GRID, rule)
     blocks = 4 * window // block
     clean, noisy = latents(blocks * block, 1), latents(blocks * block, 2)
@@ -55,7 +57,9 @@ def test_a_planted_fault_in_positions_is_noticed() -> None:
     """Guards the test above: with random weights a wrong rotation must show."""
     rule = WindowRule(window=6, sink=2, block=2)
     backbone = tiny_transformer()
-    text = backbone.text_context(torch.randn(1, 7, TINY_WAN.text_dim, generator=torch.Generator().manual_seed(5)))
+    text = backbone.text_context(
+        torch.randn(1, 7, TINY_WAN.text_dim, generator=torch.Generator().manual_seed(5))
+    )
     memory = KVWindow(backbone, GRID, rule)
     clean = latents(8)
     for start in range(0, 8, 2):

@@ -82,7 +82,8 @@ def test_gradients_reach_the_text_and_every_weight() -> None:
     model = tiny_transformer().requires_grad_(True)
     words = text().requires_grad_(True)
     model(clip(), torch.full((2, 5), 500.0), words).square().mean().backward()
-    assert words.grad is not None and words.grad.abs().max() > 0
+    assert words.grad is not None
+    assert words.grad.abs().max() > 0
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     # A key bias shifts all scores of a query alike only before the norm, so every weight must move.
     assert not silent, silent

@@ -56,7 +56,8 @@ class TestEverySampler:
             return torch.zeros_like(latents)
 
         out = sampler.advance(perfect(range(2)), CounterNoise(1), range(2), SHAPE, on_step)
-        assert seen[0] == 1000 and seen == sorted(seen, reverse=True)
+        assert seen[0] == 1000
+        assert seen == sorted(seen, reverse=True)
         assert not out.any()
 
 

@@ -28,9 +28,18 @@ def test_sigma_is_that_of_the_nearest_entry(shift: float, timestep: float, sigma
 
 @pytest.mark.parametrize(
     ("shift", "step", "timestep"),
-    [(8, 750, 960), (8, 500, 888.888889), (8, 250, 727.272727), (5, 750, 937.5), (5, 500, 833.333333), (5, 250, 625)],
+    [
+        (8, 750, 960),
+        (8, 500, 888.888889),
+        (8, 250, 727.272727),
+        (5, 750, 937.5),
+        (5, 500, 833.333333),
+        (5, 250, 625),
+    ],
 )
-def test_nominal_steps_are_warped_onto_the_shifted_schedule(shift: float, step: float, timestep: float) -> None:
+def test_nominal_steps_are_warped_onto_the_shifted_schedule(
+    shift: float, step: float, timestep: float
+) -> None:
     assert FlowSchedule(shift).warp(step) == pytest.approx(timestep, abs=1e-6)
 
 

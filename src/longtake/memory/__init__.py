@@ -44,7 +44,9 @@ class Memory(Protocol):
         """What the latent frames `frames` (consecutive, the next to be made) may know. Changes nothing."""
         ...
 
-    def commit(self, frames: Sequence[int], latents: Tensor, text: TextContext, pixels: Tensor | None) -> None:
+    def commit(
+        self, frames: Sequence[int], latents: Tensor, text: TextContext, pixels: Tensor | None
+    ) -> None:
         """Remember final latent frames: clean `latents [1, C, T, H, W]` made under `text`."""
         ...
 

@@ -58,14 +58,22 @@ class KVWindow:
 
     needs_pixels = False
 
-    def __init__(self, backbone: WanTransformer, grid: Grid, rule: WindowRule, *, context_timestep: float = 0.0) -> None:
+    def __init__(
+        self, backbone: WanTransformer, grid: Grid, rule: WindowRule, *, context_timestep: float = 0.0
+    ) -> None:
         config = backbone.config
         self._backbone = backbone
         self._grid = grid
         self._rule = rule
         self._context_timestep = context_timestep
         self._slots: dict[int, int] = {}
-        shape = (config.num_layers, rule.window, grid.tokens, config.num_attention_heads, config.attention_head_dim)
+        shape = (
+            config.num_layers,
+            rule.window,
+            grid.tokens,
+            config.num_attention_heads,
+            config.attention_head_dim,
+        )
         self._keys = torch.zeros(shape, dtype=backbone.dtype, device=backbone.device)
         self._values = torch.zeros_like(self._keys)
 
@@ -79,7 +87,9 @@ class KVWindow:
         view = self._rule.view(frames)
         past = view.frames[: -len(frames)]
         if list(past) != list(self._slots):
-            raise ValueError(f"asked for {list(frames)} with {list(self._slots)} remembered; blocks must follow on")
+            raise ValueError(
+                f"asked for {list(frames)} with {list(self._slots)} remembered; blocks must follow on"
+            )
         keys, values = self._gather()
         angles = rotary(view.positions[: len(past)], self._grid, keys.shape[-1], keys.device)
         layers = tuple(
@@ -88,7 +98,9 @@ class KVWindow:
         )
         return Context(kv=KVContext(past=layers, positions=view.positions[len(past) :]))
 
-    def commit(self, frames: Sequence[int], latents: Tensor, text: TextContext, pixels: Tensor | None = None) -> None:
+    def commit(
+        self, frames: Sequence[int], latents: Tensor, text: TextContext, pixels: Tensor | None = None
+    ) -> None:
         """One more pass over the clean latents at the context timestep, whose keys and values are kept."""
         context = self.read(frames).kv
         assert context is not None

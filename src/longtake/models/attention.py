@@ -81,7 +81,9 @@ def rotate(x: Tensor, angles: Rotary) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention on `[B, S, H, D]` tensors; `mask` is True where a query may see a key."""
-    out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    )
     return out.transpose(1, 2)
 
 
@@ -139,9 +141,7 @@ class CachedContext:
         self.new.append(KeyValue(k, v))
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
         past_k, past_v = (x.expand(k.shape[0], -1, -1, -1) for x in self.past[layer])
-        return attend(
-            rotate(q, angles), torch.cat([past_k, rotate(k, angles)], 1), torch.cat([past_v, v], 1)
-        )
+        return attend(rotate(q, angles), torch.cat([past_k, rotate(k, angles)], 1), torch.cat([past_v, v], 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,4 +176,6 @@ class BlockViews:
         own = rotary(tuple(where[f] for f in block), self.grid, q.shape[-1], q.device)
         seen = rotary(view.positions, self.grid, q.shape[-1], q.device)
         q_block, k_seen, v_seen = q[:, list(block)], k[:, list(view.frames)], v[:, list(view.frames)]
-        return attend(rotate(q_block.flatten(1, 2), own), rotate(k_seen.flatten(1, 2), seen), v_seen.flatten(1, 2))
+        return attend(
+            rotate(q_block.flatten(1, 2), own), rotate(k_seen.flatten(1, 2), seen), v_seen.flatten(1, 2)
+        )

@@ -115,10 +115,14 @@ def find(model: str | Path) -> Checkpoint:
     known = presets()
     if str(model) in known:
         preset = known[str(model)]
-        return _complete(Checkpoint(preset=preset, folder=Path(str(files("longtake") / "weights")) / preset.folder))
+        return _complete(
+            Checkpoint(preset=preset, folder=Path(str(files("longtake") / "weights")) / preset.folder)
+        )
     path = Path(model)
     if not path.is_dir():
-        raise UserError(f"unknown model {str(model)!r}; known: {', '.join(known)}, or a folder with {PRESET_FILE}")
+        raise UserError(
+            f"unknown model {str(model)!r}; known: {', '.join(known)}, or a folder with {PRESET_FILE}"
+        )
     preset = read_preset(path / PRESET_FILE)
     return _complete(Checkpoint(preset=preset, folder=path / preset.folder))
 

@@ -54,7 +54,9 @@ class WanConfig:
         if self.attention_head_dim % 2 or self.attention_head_dim < 12:
             raise UserError(f"attention_head_dim {self.attention_head_dim}: must be even and at least 12")
         if self.qk_norm != "rms_norm_across_heads" or not self.cross_attn_norm:
-            raise UserError("only qk_norm 'rms_norm_across_heads' with cross_attn_norm true is known (Wan 2.1)")
+            raise UserError(
+                "only qk_norm 'rms_norm_across_heads' with cross_attn_norm true is known (Wan 2.1)"
+            )
 
     @property
     def dim(self) -> int:
@@ -191,7 +193,13 @@ class WanBlock(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
     def forward(
-        self, x: Tensor, time: Tensor, text: KeyValue, segment_BT: Tensor | None, rule: AttentionRule, layer: int
+        self,
+        x: Tensor,
+        time: Tensor,
+        text: KeyValue,
+        segment_BT: Tensor | None,
+        rule: AttentionRule,
+        layer: int,
     ) -> Tensor:
         attention, feed = self._modulation(time)
         x = x + attention.gate * self._self_attention(modulate(self.norm1(x), attention), rule, layer)
@@ -209,7 +217,9 @@ class WanBlock(nn.Module):
 
     def _cross_attention(self, x: Tensor, text: KeyValue, segment_BT: Tensor | None) -> Tensor:
         if segment_BT is None:
-            return self.attn2.out(attend(self.attn2.query(x.flatten(1, 2)), text.k[:, 0], text.v[:, 0])).view_as(x)
+            return self.attn2.out(
+                attend(self.attn2.query(x.flatten(1, 2)), text.k[:, 0], text.v[:, 0])
+            ).view_as(x)
         batch = torch.arange(x.shape[0], device=x.device)[:, None]
         k, v = (part[batch, segment_BT].flatten(0, 1) for part in text)
         return self.attn2.out(attend(self.attn2.query(x.flatten(0, 1)), k, v)).view_as(x)
@@ -290,7 +300,10 @@ class WanTransformer(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         config = {"_class_name": "WanTransformer3DModel", "image_dim": None, "added_kv_proj_dim": None}
         (folder / CONFIG_FILE).write_text(json.dumps(config | asdict(self.config), indent=2) + "\n")
-        state = {key: value.detach().to(dtype or value.dtype).contiguous() for key, value in self.state_dict().items()}
+        state = {
+            key: value.detach().to(dtype or value.dtype).contiguous()
+            for key, value in self.state_dict().items()
+        }
         save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
     @classmethod

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from longtake.models.wan import TextContext
 from longtake.models.attention import KeyValue
+from longtake.models.wan import TextContext
 from longtake.sampling import Denoise
 
 Predict = Callable[[Tensor, Tensor, TextContext], Tensor]

@@ -54,7 +54,9 @@ def draw(seed: int, purpose: Purpose, frame: int, step: int, shape: tuple[int, .
 class NoiseSource(Protocol):
     """Where a sampler gets its noise; inject prepared noise for parity tests."""
 
-    def __call__(self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]) -> Tensor:
+    def __call__(
+        self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]
+    ) -> Tensor:
         """`[1, C, T, H, W]` for the latent frames `frames`, each of `shape` `(C, H, W)`."""
         ...
 
@@ -65,7 +67,9 @@ class CounterNoise:
 
     seed: int
 
-    def __call__(self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]) -> Tensor:
+    def __call__(
+        self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]
+    ) -> Tensor:
         return torch.stack([draw(self.seed, purpose, frame, step, shape) for frame in frames], dim=1)[None]
 
 
@@ -77,7 +81,9 @@ class PreparedNoise:
     """`[1, C, T, H, W]`, frame t is the noise of latent frame t."""
     rest: CounterNoise
 
-    def __call__(self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]) -> Tensor:
+    def __call__(
+        self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]
+    ) -> Tensor:
         if purpose is not Purpose.INITIAL:
             return self.rest(purpose, frames, step, shape)
         given = (self.initial.shape[1], *self.initial.shape[3:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ class FlowODE:
         """See `Sampler.advance`."""
         x = noise(Purpose.INITIAL, frames, 0, shape)
         sigmas = FlowSchedule(self.shift).uniform(self.num_inference_steps)
-        for step, (sigma, following) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+        for step, (sigma, following) in enumerate(pairwise(sigmas)):
             timestep = torch.full((1, len(frames)), 1000 * sigma)
             x = x + (following - sigma) * denoise(x, timestep).float()
             x = on_step(step, 1000 * sigma, x) if on_step else x

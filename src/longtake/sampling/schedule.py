@@ -45,7 +45,10 @@ class FlowSchedule:
 
     def warp(self, step: float) -> float:
         """Timestep of the nominal step (1000, 750, …) on the shifted schedule; 0 stays 0."""
-        return float(shift_sigma(torch.tensor(step / NUM_TRAIN_TIMESTEPS, dtype=torch.float64), self.shift)) * 1000
+        return (
+            float(shift_sigma(torch.tensor(step / NUM_TRAIN_TIMESTEPS, dtype=torch.float64), self.shift))
+            * 1000
+        )
 
     def uniform(self, steps: int) -> list[float]:
         """`steps + 1` values of σ from 1 to 0, evenly spaced before the shift."""
