@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -276,7 +276,8 @@ class WanTransformer(nn.Module):
         """
         captions = text[:, None] if text.ndim == 3 else text
         hidden = self.condition_embedder.text_embedder(captions.to(self.dtype))
-        return TextContext(tuple(block.attn2.key_value(hidden) for block in self.blocks))
+        layers = (cast(WanBlock, block).attn2.key_value(hidden) for block in self.blocks)
+        return TextContext(tuple(layers))
 
     @property
     def dtype(self) -> torch.dtype:
