@@ -29,7 +29,7 @@ class Decision:
 
 
 class Director:
-    """The cues of one take, those of its timeline and those that arrive while it runs. Safe to steer from any thread."""
+    """The cues of one take, those of its timeline and those that arrive while it runs. Steer from any thread."""
 
     def __init__(
         self, pending: Sequence[Cue], *, active: Receipt | None = None, origin: Mix = (), mix: Mix = ()
