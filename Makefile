@@ -2,7 +2,7 @@
 # make test    same, then the whole test suite
 # make check   formatter, linter, types, direction of imports
 # make soak    the long forms of the tests
-# make bench   the figures of docs/benchmarks.md
+# make bench   measures everything anew and writes docs/benchmarks.md (hours)
 # make wheel-check   builds the wheel and generates a second with it, outside the checkout
 # make constraints   resolves the dependencies afresh and pins them
 
@@ -29,7 +29,13 @@ soak: $(READY)
 	$(BIN)/python -m pytest -m soak
 
 bench: $(READY)
-	$(BIN)/longtake bench all
+	$(BIN)/longtake bench speed
+	$(BIN)/longtake bench length
+	$(BIN)/longtake bench reader
+	for level in 1 2 3; do $(BIN)/longtake bench adherence --level $$level || exit; done
+	$(BIN)/longtake bench long
+	$(BIN)/longtake bench change
+	$(BIN)/longtake bench report --out docs/benchmarks.md
 
 wheel-check: $(READY)
 	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
