@@ -1,0 +1,74 @@
+"""Presets and folders: what loads, and what is refused in which words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+import longtake
+from longtake.errors import UserError
+from longtake.models.hub import find, presets, read_preset
+from tests.tiny import tiny_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+def test_every_shipped_preset_is_found_under_its_file_name() -> None:
+    assert "mini" in presets()
+    assert all(preset.name == name and preset.licence for name, preset in presets().items())
+
+
+def test_mini_is_complete_in_the_package() -> None:
+    assert not find("mini").missing
+
+
+def test_an_unknown_model_lists_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"unknown model 'mni'; known: .*mini"):
+        find("mni")
+
+
+def test_a_folder_of_ones_own_loads_and_generates(folder: Path) -> None:
+    assert longtake.load(folder)("a red sphere", num_frames=3).frames.shape == (1, 3, 16, 32, 3)
+
+
+def test_a_folder_with_a_part_missing_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / "codec")
+    with pytest.raises(UserError, match="lacks codec"):
+        longtake.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("part", ["transformer", "codec", "text_encoder"])
+def test_damaged_weights_are_refused_by_name(folder: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    (weights,) = (tmp_path / "model" / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(UserError, match=part.replace("_", ".")):
+        longtake.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"policy": {"block": 0}}, "policy.block"),
+        ({"policy": {"sampler": {"kind": "magic"}}}, "policy.sampler"),
+        ({"colour": "red"}, "colour"),
+        ({"native": {"width": "wide"}}, "native.width"),
+    ],
+)
+def test_a_broken_preset_names_file_and_field(
+    folder: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    values = yaml.safe_load((folder / "preset.yaml").read_text())
+    for key, value in change.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    path = tmp_path / "preset.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=rf"preset\.yaml: {message}"):
+        read_preset(path)
