@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from .compiled import leaf
 
-from .vocabulary import CAMERAS
+from longtake.world.compiled import leaf
+from longtake.world.vocabulary import CAMERAS
 
 FOCAL = 2.75
 """Distance over half the shorter side of the picture: a field of view of 40 degrees."""
@@ -55,14 +55,14 @@ class View:
 
 
 @leaf
-def wave(angle):
+def wave(angle: float) -> float:
     """A triangle wave of period 2 pi and height 1 with rounded turns; rises through 0 at angle 0."""
     return math.asin(TURN * math.sin(angle)) / math.asin(TURN)
 
 
 @leaf
-def place(camera, seconds, view):
-    """Fill a packed view for a time. camera: [move, target xyz, distance, pitch, yaw, amplitude, period, phase]."""
+def place(camera: np.ndarray, seconds: float, view: np.ndarray) -> None:
+    """Fill a packed view for a time; the camera as from `pack`."""
     move, distance, pitch, yaw = camera[0], camera[4], camera[5], camera[6]
     swing = camera[7] * wave(camera[9] + 2.0 * math.pi * seconds / camera[8])
     turn = yaw + (swing if move == 2 else 0.0)
@@ -79,7 +79,7 @@ def place(camera, seconds, view):
 
 
 def pack(camera: Camera) -> np.ndarray:
-    """The camera as the float64 [10] that `place` takes."""
+    """Move, target, distance, pitch, yaw, amplitude, period, phase; [10] float64."""
     return np.array(
         [
             CAMERAS.index(camera.move),

@@ -2,11 +2,11 @@
 
 import zlib
 
-from . import held_out
-from .events import Event
-from .scene import Scene
-from .state import SceneState, SolidState, solid_state, state
-from .wording import CAMERA, DIRECTION, EVENT, FINITE, GERUND, GROUND, PAST, TEMPLATES
+from longtake.world import held_out
+from longtake.world.events import Event
+from longtake.world.scene import Scene
+from longtake.world.state import SceneState, SolidState, solid_state, state
+from longtake.world.wording import CAMERA, DIRECTION, EVENT, FINITE, GERUND, GROUND, PAST, TEMPLATES
 
 SAY_ATTRIBUTE = 0.4
 """How often a solid's size, and its material, is said."""
@@ -15,7 +15,9 @@ SAY_CAMERA = {"static": 0.1, "pan": 0.8, "orbit": 0.8, "zoom": 0.8}
 
 def _share(wording: int, slot: str) -> float:
     """A number in [0, 1) that depends on the wording and the slot's name alone."""
-    value = (wording * 0x9E3779B97F4A7C15 + zlib.crc32(slot.encode()) * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
+    value = (
+        wording * 0x9E3779B97F4A7C15 + zlib.crc32(slot.encode()) * 0xD1342543DE82EF95
+    ) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return ((value ^ (value >> 31)) >> 11) / 2.0**53
@@ -40,9 +42,9 @@ def _with_article(noun: str) -> str:
 
 def _verb(solid: SolidState, wording: int, table: dict[str, tuple[str, ...]]) -> str:
     verb = _pick(wording, f"motion {solid.index}", table[solid.motion])
-    if solid.direction is None:
+    if solid.set_out is None:
         return verb
-    return f"{verb} {_pick(wording, f'direction {solid.index}', DIRECTION[solid.direction])}"
+    return f"{verb} {_pick(wording, f'direction {solid.index}', DIRECTION[solid.set_out])}"
 
 
 def _listed(parts: list[str]) -> str:
@@ -50,7 +52,7 @@ def _listed(parts: list[str]) -> str:
 
 
 def _passes(scene: Scene) -> tuple[int, int] | None:
-    """(goer, stayer) if of two solids one always travels sideways in front of or behind one that always stays."""
+    """(goer, stayer) if one of two solids always travels to and fro before or behind one that always stays."""
     if len(scene.solids) != 2 or scene.solids[0].home[0] != scene.solids[1].home[0]:
         return None
     motions = [{leg.motion for leg in solid.legs} for solid in scene.solids]
@@ -98,7 +100,8 @@ def _slots(moment: SceneState, order: list[int], wording: int) -> dict[str, str]
 def caption(scene: Scene, *, seconds: float = 0.0, wording: int | None = None, split: str = "train") -> str:
     """The state in force at a time, in the wording of a number (the scene's seed when None).
 
-    The same wording at another time gives the same sentence but for what has changed.
+    The same wording at another time gives the same sentence but for what has changed: directions are those in
+    which the motions set out, though paths turn at their bounds.
     """
     wording = scene.seed if wording is None else wording
     moment = state(scene, seconds)
@@ -122,7 +125,7 @@ def changes(scene: Scene) -> tuple[float, ...]:
 def caption_segments(
     scene: Scene, wording: int | None = None, seconds: float = float("inf"), split: str = "train"
 ) -> tuple[tuple[float, str], ...]:
-    """(start in seconds, caption) for each stretch of the first `seconds` in which the state does not change."""
+    """(start in seconds, caption) for each stretch of the first `seconds` between changes."""
     starts = [time for time in changes(scene) if time < seconds]
     return tuple((time, caption(scene, seconds=time, wording=wording, split=split)) for time in starts)
 

@@ -1,16 +1,16 @@
-"""What can happen to a solid at a moment. Each function gives the solid with its path or colours continued."""
+"""What can happen to a solid at a moment: each function gives the solid as it goes on."""
 
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .camera import TURN
-from .leg import heading_at, sample_leg
-from .motion import BLEND, follow, pack_leg
-from .pose import rolling_pose, settled
-from .solid import Leg, Quaternion, Solid, Tint
-from .vocabulary import TRAVELLING
+from longtake.world.camera import TURN
+from longtake.world.leg import heading_at, sample_leg
+from longtake.world.motion import BLEND, follow, pack_leg
+from longtake.world.pose import rolling_pose, settled
+from longtake.world.solid import Leg, Quaternion, Solid, Tint
+from longtake.world.vocabulary import TRAVELLING
 
 SETTLE = 0.5 * BLEND
 """Seconds a solid still drifts when it stops."""
@@ -66,7 +66,9 @@ def _continue(leg: Leg, solid: Solid, spot: tuple[float, float], pose: Quaternio
 def change_motion(solid: Solid, at: float, motion: str, rng: np.random.Generator) -> Solid:
     """The solid with another motion from a time on, from where it is by then."""
     before = solid.leg(at)
-    leg = sample_leg(rng, motion=motion, shape=solid.shape, radius=solid.radius, home=solid.home, room=solid.room)
+    leg = sample_leg(
+        rng, motion=motion, shape=solid.shape, radius=solid.radius, home=solid.home, room=solid.room
+    )
     spot, pose = _place(before, at + SETTLE if motion in ("jump", "stay") else at)
     leg = _continue(leg, solid, spot, settled(solid.shape, pose))
     return replace(solid, legs=(*solid.legs, replace(leg, start=at, hop_phase=0.0)))
@@ -89,7 +91,9 @@ def reverse(solid: Solid, at: float) -> Solid:
         leg = replace(before, start=at, rate=-before.rate, phase=phase, pose=pose)
         return replace(solid, legs=(*solid.legs, leg))
     heading = heading_at(before, at) + math.pi
-    along = (spot[0] - before.origin[0]) * math.cos(heading) + (spot[1] - before.origin[1]) * math.sin(heading)
+    along = (spot[0] - before.origin[0]) * math.cos(heading) + (spot[1] - before.origin[1]) * math.sin(
+        heading
+    )
     share = min(max(along / before.reach, -0.95), 0.95)
     hops = (before.hop_phase + (at - before.start) / before.hop_period) % 1.0
     leg = replace(before, start=at, heading=heading, phase=_phase(share), pose=pose, hop_phase=hops)

@@ -4,15 +4,15 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from .vocabulary import COLOURS, LEVELS, MOTIONS, SHAPES
+from longtake.world.vocabulary import COLOURS, LEVELS, MOTIONS, SHAPES
 
 Kind = tuple[str, str, str]
 """(shape, colour, motion)."""
 
 
 def build() -> dict[str, list[list[str]] | dict[str, list[str]]]:
-    """The contents of held_out.json: each shape and motion with one colour, colours in turn; every fifth wording."""
-    from .wording import TEMPLATES
+    """The contents of held_out.json: one colour for each shape and motion, in turn; every fifth wording."""
+    from longtake.world.wording import TEMPLATES
 
     pairs = [(shape, motion) for motion in MOTIONS for shape in SHAPES]
     kinds = [[shape, COLOURS[(7 * i + 3) % len(COLOURS)], motion] for i, (shape, motion) in enumerate(pairs)]
@@ -22,7 +22,7 @@ def build() -> dict[str, list[list[str]] | dict[str, list[str]]]:
 
 @cache
 def _stored() -> dict[str, list[list[str]] | dict[str, list[str]]]:
-    return json.loads(files(__package__).joinpath("held_out.json").read_text("utf-8"))  # type: ignore[no-any-return]
+    return json.loads(files(__package__).joinpath("held_out.json").read_text("utf-8"))
 
 
 @cache

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from . import events, held_out
-from .events import Event
-from .solid import Solid
-from .vocabulary import COLOURS, EVENTS, MOTIONS, TRAVELLING
+from longtake.world import events, held_out
+from longtake.world.events import Event
+from longtake.world.solid import Solid
+from longtake.world.vocabulary import COLOURS, EVENTS, MOTIONS, TRAVELLING
 
 CRAMPED = 0.4
 """Metres of room below which a solid cannot orbit."""
@@ -22,7 +22,9 @@ def _fits(solid: Solid, kind: str, several: bool, split: str) -> bool:
 
 def possible(solids: tuple[Solid, ...], split: str) -> tuple[str, ...]:
     """The kinds of event that fit solids to which nothing has happened yet."""
-    return tuple(kind for kind in EVENTS if any(_fits(solid, kind, len(solids) > 1, split) for solid in solids))
+    return tuple(
+        kind for kind in EVENTS if any(_fits(solid, kind, len(solids) > 1, split) for solid in solids)
+    )
 
 
 def _other_colour(solid: Solid, solids: tuple[Solid, ...], split: str) -> list[str]:
@@ -52,7 +54,10 @@ def draw(
         values = _other_motion(solid, split)
         solid = events.change_motion(solid, at, values[int(rng.integers(len(values)))], rng)
     else:
-        solid = {"stop": events.stop, "reverse": events.reverse, "enter": events.enter, "leave": events.leave}[kind](
-            solid, at
-        )
+        solid = {
+            "stop": events.stop,
+            "reverse": events.reverse,
+            "enter": events.enter,
+            "leave": events.leave,
+        }[kind](solid, at)
     return (*solids[:index], solid, *solids[index + 1 :]), Event(kind=kind, at=at, solid=index)

@@ -1,11 +1,11 @@
-"""Where solids may be so that they neither meet nor hide each other for long: each has some ground to itself."""
+"""Where solids may be so that they neither meet nor hide each other for long: each has ground to itself."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import Camera
-from .vocabulary import TRAVELLING
+from longtake.world.camera import Camera
+from longtake.world.vocabulary import TRAVELLING
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,10 @@ SIDE_BY_SIDE = Layout(
     plots=_plots((-1.22, 0.0, 0.62, 1.0), (1.22, 0.0, 0.62, 1.0)), radii=(0.56, 0.80), distance=7.0
 )
 BEHIND = Layout(
-    plots=_plots((0.0, -1.55, 1.7, 0.0), (0.0, 1.25, 1.3, 0.0)), radii=(0.54, 0.76), distance=7.1, pitch=(0.50, 0.60)
+    plots=_plots((0.0, -1.55, 1.7, 0.0), (0.0, 1.25, 1.3, 0.0)),
+    radii=(0.54, 0.76),
+    distance=7.1,
+    pitch=(0.50, 0.60),
 )
 TRIANGLE = Layout(
     plots=_plots((-1.55, -0.85, 0.62, 0.62), (1.55, -0.85, 0.62, 0.62), (0.0, 1.25, 0.75, 0.35)),

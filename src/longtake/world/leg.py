@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from .camera import wave
-from .pose import AXLED, rolling_pose, upright
-from .shapes import ROLL
-from .solid import Leg
-from .vocabulary import DIRECTIONS, SHAPES, TRAVELLING
+from longtake.world.camera import wave
+from longtake.world.pose import AXLED, rolling_pose, upright
+from longtake.world.shapes import ROLL
+from longtake.world.solid import Leg
+from longtake.world.vocabulary import DIRECTIONS, SHAPES, TRAVELLING
 
 AHEAD = 0.8
 """Seconds looked ahead to tell the direction of a path."""
@@ -38,7 +38,7 @@ def heading_at(leg: Leg, seconds: float) -> float:
 
 
 def sample_heading(rng: np.random.Generator, shape: str, motion: str, room: tuple[float, float]) -> float:
-    """A direction of travel for which there is room, a little off the axes; rolling wheels show their side."""
+    """A direction of travel for which there is room, a little off the axes; wheels show their side."""
     sideways = room[1] < 0.5 or (motion == "roll" and shape == "torus")
     choices = DIRECTIONS[:2] if sideways else DIRECTIONS
     lean = rng.uniform(-0.12, 0.12)
@@ -92,7 +92,13 @@ def sample_leg(
         reach = min(min(room), 0.95) * rng.uniform(0.92, 1.0)
         rate = 2.0 * math.pi / rng.uniform(3.2, 4.2) * (1 if rng.random() < 0.5 else -1)
         return Leg(
-            start=0.0, motion=motion, origin=home, reach=reach, rate=rate, phase=rng.uniform(0, 2 * math.pi), pose=pose
+            start=0.0,
+            motion=motion,
+            origin=home,
+            reach=reach,
+            rate=rate,
+            phase=rng.uniform(0, 2 * math.pi),
+            pose=pose,
         )
     share = rng.uniform(-0.55, 0.55, size=2)
     spot = (home[0] + room[0] * float(share[0]), home[1] + room[1] * float(share[1]))

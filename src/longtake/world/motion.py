@@ -1,14 +1,14 @@
-"""Where a solid is at any time: paths are closed functions of time, so any frame can be had without its past."""
+"""Where a solid is at any time. Paths are closed functions of time: any frame can be had without its past."""
 
 import math
 
 import numpy as np
-from .compiled import leaf
 
-from .camera import wave
-from .shapes import support
-from .solid import Leg, Solid
-from .vocabulary import MATERIALS, MOTIONS, SHAPES
+from longtake.world.camera import wave
+from longtake.world.compiled import leaf
+from longtake.world.shapes import support
+from longtake.world.solid import Leg, Solid
+from longtake.world.vocabulary import MATERIALS, MOTIONS, SHAPES
 
 BLEND = 0.5
 """Seconds in which one leg fades into the next."""
@@ -24,19 +24,21 @@ SLIDE, ROLL, BOUNCE, ORBIT, JUMP, STAY = range(6)
 
 LEG_SIZE = 17
 BODY_SIZE = 22
-"""Layout of a packed body: shape 0, radius 1, middle 2-4, rotation 5-13 (local to world, by rows), material 14,
-colour 15-17, stripe's colour 18-20, in view 21."""
+"""A packed body: shape 0, radius 1, middle 2-4, rotation 5-13 (local to world, by rows), material 14, colour
+15-17, stripe's colour 18-20, in view 21."""
+Turn = tuple[float, float, float, float]
+Place = tuple[float, float, float, float, float, float, float]
 
 
 @leaf
-def smooth(x):
+def smooth(x: float) -> float:
     """0 below 0, 1 above 1, and an S between."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
 @leaf
-def _times(aw, ax, ay, az, bw, bx, by, bz):
+def _times(aw: float, ax: float, ay: float, az: float, bw: float, bx: float, by: float, bz: float) -> Turn:
     return (
         aw * bw - ax * bx - ay * by - az * bz,
         aw * bx + ax * bw + ay * bz - az * by,
@@ -46,7 +48,7 @@ def _times(aw, ax, ay, az, bw, bx, by, bz):
 
 
 @leaf
-def _hop(motion, leg, elapsed):
+def _hop(motion: int, leg: np.ndarray, elapsed: float) -> float:
     """Height above the ground of bounce and jump."""
     if motion != BOUNCE and motion != JUMP:
         return 0.0
@@ -58,7 +60,7 @@ def _hop(motion, leg, elapsed):
 
 
 @leaf
-def follow(leg, seconds):
+def follow(leg: np.ndarray, seconds: float) -> Place:
     """(x, z, hop, w, i, j, k): ground position, height and orientation of one packed leg at a time."""
     elapsed = seconds - leg[0]
     motion = int(leg[1])
@@ -80,7 +82,7 @@ def follow(leg, seconds):
 
 
 @leaf
-def locate(legs, count, seconds):
+def locate(legs: np.ndarray, count: int, seconds: float) -> Place:
     """`follow` for the leg in force, faded in from the one before it."""
     index = 0
     for i in range(1, count):
@@ -100,14 +102,14 @@ def locate(legs, count, seconds):
 
 
 @leaf
-def _orient(body, w, x, y, z):
+def _orient(body: np.ndarray, w: float, x: float, y: float, z: float) -> None:
     body[5], body[6], body[7] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
     body[8], body[9], body[10] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
     body[11], body[12], body[13] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
 
 
 @leaf
-def _paint(tints, count, seconds, body):
+def _paint(tints: np.ndarray, count: int, seconds: float, body: np.ndarray) -> None:
     """Colours [tints, 7] (start, body rgb, accent rgb) at a time."""
     for c in range(6):
         value = tints[0, 1 + c]
@@ -117,8 +119,16 @@ def _paint(tints, count, seconds, body):
 
 
 @leaf
-def embody(fixed, legs, leg_counts, tints, tint_counts, seconds, bodies):
-    """Fill packed bodies [N, BODY_SIZE] for a time. fixed [N, 6]: shape, radius, material, enters, leaves, side."""
+def embody(
+    fixed: np.ndarray,
+    legs: np.ndarray,
+    leg_counts: np.ndarray,
+    tints: np.ndarray,
+    tint_counts: np.ndarray,
+    seconds: float,
+    bodies: np.ndarray,
+) -> None:
+    """Fill packed bodies [N, BODY_SIZE] for a time; the rest as from `pack_legs`, `pack_tints` and `pack_fixed`."""
     for n in range(fixed.shape[0]):
         body = bodies[n]
         x, z, hop, qw, qx, qy, qz = locate(legs[n], leg_counts[n], seconds)
@@ -158,7 +168,7 @@ def middle(solid: Solid, seconds: float) -> tuple[float, float, float]:
 
 
 def pack_fixed(solids: tuple[Solid, ...]) -> np.ndarray:
-    """What never changes about the solids, [N, 6] float64."""
+    """What never changes: shape, radius, material, enters, leaves, side; [N, 6] float64."""
     rows = [
         [
             SHAPES.index(solid.shape),
@@ -173,8 +183,10 @@ def pack_fixed(solids: tuple[Solid, ...]) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, 6)
 
 
-def pack_tints(solids: tuple[Solid, ...], palette: dict[str, tuple[float, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    """Colours over time [N, most tints, 7] and their counts [N]; the palette gives body and accent rgb, linear."""
+def pack_tints(
+    solids: tuple[Solid, ...], palette: dict[str, tuple[float, ...]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours over time [N, most tints, 7] and their counts [N], in the palette's linear light."""
     counts = np.array([len(solid.tints) for solid in solids], dtype=np.int64)
     tints = np.zeros((len(solids), int(counts.max(initial=1)), 7))
     for n, solid in enumerate(solids):

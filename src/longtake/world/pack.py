@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import camera, motion, palette
-from .compiled import leaf
-from .scene import Scene
+from longtake.world import camera, motion, palette
+from longtake.world.compiled import leaf
+from longtake.world.scene import Scene
 
 
 class Packed(NamedTuple):
@@ -52,6 +52,8 @@ def pack(scene: Scene) -> Packed:
 
 
 @leaf
-def fill_bodies(packed, seconds, bodies):
+def fill_bodies(packed: Packed, seconds: float, bodies: np.ndarray) -> None:
     """Fill packed bodies [N, motion.BODY_SIZE] for a time."""
-    motion.embody(packed.fixed, packed.legs, packed.leg_counts, packed.tints, packed.tint_counts, seconds, bodies)
+    motion.embody(
+        packed.fixed, packed.legs, packed.leg_counts, packed.tints, packed.tint_counts, seconds, bodies
+    )

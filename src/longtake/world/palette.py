@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from .vocabulary import COLOURS, GROUNDS
+from longtake.world.vocabulary import COLOURS, GROUNDS
 
 TILE = 256
 """Texels along a side of a ground tile."""
@@ -30,7 +30,7 @@ _SLATE = (62, 66, 84)
 
 
 def linear(rgb: tuple[float, ...]) -> tuple[float, ...]:
-    """Picture values 0..255 to linear light 0..1, by the square that `sqrt` undoes when a pixel is written."""
+    """Picture values 0..255 as linear light 0..1: squared, as writing a pixel takes the root."""
     return tuple((value / 255.0) ** 2 for value in rgb)
 
 

@@ -2,12 +2,16 @@
 
 import math
 
-from .solid import Quaternion
+from longtake.world.solid import Quaternion
 
 AXLED = ("cylinder", "torus")
 """Shapes that lie down on their rim to roll, and stay so."""
 _X, _Y, _Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-_STANDS = {"cube": (_X, _Y, _Z, (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)), "cone": (_Y,), "pyramid": (_Y,)}
+_STANDS = {
+    "cube": (_X, _Y, _Z, (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)),
+    "cone": (_Y,),
+    "pyramid": (_Y,),
+}
 """Axes that may point up when a shape rests; other shapes rest as they are."""
 
 

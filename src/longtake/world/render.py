@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..errors import UserError
-from . import camera, motion, shade, trace
-from .camera import View
-from .compiled import kernel, leaf
-from .pack import fill_bodies, pack
-from .scene import Scene
-from .state import SceneState, state
-from .truth import empty_facts, survey
+from longtake.errors import UserError
+from longtake.world import camera, motion, shade, trace
+from longtake.world.camera import View
+from longtake.world.compiled import kernel, leaf
+from longtake.world.pack import Packed, fill_bodies, pack
+from longtake.world.scene import Scene
+from longtake.world.state import SceneState, state
+from longtake.world.truth import empty_facts, survey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,20 +38,20 @@ class Clip:
 
 
 @leaf
-def _dim(height, width, x, y):
+def _dim(height: int, width: int, x: float, y: float) -> float:
     """The vignette at a picture point."""
     u, v = 2.0 * x / width - 1.0, 2.0 * y / height - 1.0
     return 1.0 - shade.VIGNETTE * 0.5 * (u * u + v * v)
 
 
 @leaf
-def _byte(value, dim):
+def _byte(value: float, dim: float) -> int:
     """Linear light as a picture value."""
     return int(min(math.sqrt(value) * dim, 1.0) * 255.0 + 0.5)
 
 
 @leaf
-def _rows(view, height, width, rows):
+def _rows(view: np.ndarray, height: int, width: int, rows: np.ndarray) -> None:
     """Fill what the ground has in common along each row of the picture, [height, 2]."""
     pixel = 2.0 / (min(height, width) * view[12])
     for y in range(height):
@@ -60,11 +60,26 @@ def _rows(view, height, width, rows):
 
 
 @leaf
-def _sample(view, rows, bodies, rects, light, tile, ground, height, width, x, y, hasty):
+def _sample(
+    view: np.ndarray,
+    rows: np.ndarray,
+    bodies: np.ndarray,
+    rects: np.ndarray,
+    light: np.ndarray,
+    tile: np.ndarray,
+    ground: np.ndarray,
+    height: int,
+    width: int,
+    x: float,
+    y: float,
+    hasty: bool,
+) -> tuple[int, int, int, int]:
     """(key, red, green, blue) at the picture point (x, y); a hasty look at bare, lit ground has no colour."""
     dx, dy, dz = trace.ray(view, height, width, x, y)
     line = int(y)
-    index, face, t, lx, ly, lz = trace.find(view[0], view[1], view[2], dx, dy, dz, bodies, rects, int(x), line)
+    index, face, t, lx, ly, lz = trace.find(
+        view[0], view[1], view[2], dx, dy, dz, bodies, rects, int(x), line
+    )
     px, py, pz = view[0] + t * dx, view[1] + t * dy, view[2] + t * dz
     if index >= 0:
         r, g, b = shade.surface(index, face, lx, ly, lz, px, py, pz, dx, dy, dz, light, bodies, tile)
@@ -83,7 +98,14 @@ def _sample(view, rows, bodies, rects, light, tile, ground, height, width, x, y,
 
 
 @leaf
-def _stage(view, rows, light, tile, ground, frame):
+def _stage(
+    view: np.ndarray,
+    rows: np.ndarray,
+    light: np.ndarray,
+    tile: np.ndarray,
+    ground: np.ndarray,
+    frame: np.ndarray,
+) -> None:
     """Fill a frame with the empty scene."""
     height, width = frame.shape[0], frame.shape[1]
     for y in range(height):
@@ -100,8 +122,21 @@ def _stage(view, rows, light, tile, ground, frame):
 
 
 @leaf
-def _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, rect):
-    """Sample the pixels of a rectangle (left, right, top, bottom) that bodies cover or shade, each once a stamp."""
+def _fill(
+    view: np.ndarray,
+    rows: np.ndarray,
+    bodies: np.ndarray,
+    rects: np.ndarray,
+    light: np.ndarray,
+    tile: np.ndarray,
+    ground: np.ndarray,
+    keys: np.ndarray,
+    frame: np.ndarray,
+    done: np.ndarray,
+    stamp: int,
+    rect: np.ndarray,
+) -> None:
+    """Sample what bodies cover or shade in a rectangle (left, right, top, bottom), each pixel once a stamp."""
     height, width = keys.shape
     for y in range(rect[2], rect[3]):
         for x in range(rect[0], rect[1]):
@@ -116,7 +151,7 @@ def _fill(view, rows, bodies, rects, light, tile, ground, keys, frame, done, sta
 
 
 @leaf
-def _on_edge(keys, y, x):
+def _on_edge(keys: np.ndarray, y: int, x: int) -> bool:
     own = keys[y, x]
     if x > 0 and keys[y, x - 1] != own:
         return True
@@ -128,7 +163,20 @@ def _on_edge(keys, y, x):
 
 
 @leaf
-def _soften(view, rows, bodies, rects, light, tile, ground, keys, frame, done, stamp, rect):
+def _soften(
+    view: np.ndarray,
+    rows: np.ndarray,
+    bodies: np.ndarray,
+    rects: np.ndarray,
+    light: np.ndarray,
+    tile: np.ndarray,
+    ground: np.ndarray,
+    keys: np.ndarray,
+    frame: np.ndarray,
+    done: np.ndarray,
+    stamp: int,
+    rect: np.ndarray,
+) -> None:
     """Average four samples in each pixel of a rectangle where surfaces meet."""
     height, width = keys.shape
     for y in range(rect[2], rect[3]):
@@ -147,7 +195,7 @@ def _soften(view, rows, bodies, rects, light, tile, ground, keys, frame, done, s
 
 
 @kernel
-def _film(packed, start, fps, frames):
+def _film(packed: Packed, start: int, fps: float, frames: np.ndarray) -> None:
     """Fill frames [T, H, W, 3] with the scene from frame number `start` on.
 
     The empty stage is drawn when the camera has moved; then only what bodies cover or shade is sampled.
@@ -214,7 +262,15 @@ def render(
         a, b = span
         _film(packed, start + a, speed, frames[a:b])
         if facts is not None:
-            survey(packed, start + a, speed, facts.depth[a:b], facts.instances[a:b], facts.flow[a:b], facts.occluded[a:b])
+            survey(
+                packed,
+                start + a,
+                speed,
+                facts.depth[a:b],
+                facts.instances[a:b],
+                facts.flow[a:b],
+                facts.occluded[a:b],
+            )
 
     if threads == 1:
         shoot((0, num_frames))

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..errors import UserError
-from . import held_out, incident
-from .camera import Camera
-from .events import Event
-from .layout import Layout, sample_camera, sample_layout
-from .leg import sample_leg
-from .solid import Leg, Solid, Tint
-from .vocabulary import COLOURS, GROUNDS, LEVELS, MATERIALS, MOTIONS, SHAPES, SIZES, SPLITS
+from longtake.errors import UserError
+from longtake.world import held_out, incident
+from longtake.world.camera import Camera
+from longtake.world.events import Event
+from longtake.world.layout import Layout, sample_camera, sample_layout
+from longtake.world.leg import sample_leg
+from longtake.world.solid import Leg, Solid, Tint
+from longtake.world.vocabulary import COLOURS, GROUNDS, LEVELS, MATERIALS, MOTIONS, SHAPES, SIZES, SPLITS
 
 INCIDENTS = 0.35
 """Share of the scenes of level 3 in which something happens."""

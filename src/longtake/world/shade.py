@@ -5,11 +5,12 @@ Soft shadows march the solids' distance formulas (I. Quilez, "Soft shadows in ra
 
 import math
 
-from .compiled import leaf
+import numpy as np
 
-from .palette import TILE, TILE_METRES
-from .shapes import BOUND, distance, normal
-from .trace import GROUND, NEAR, PENUMBRA, striped, turn_in, turn_out
+from longtake.world.compiled import Vector, leaf
+from longtake.world.palette import TILE, TILE_METRES
+from longtake.world.shapes import BOUND, distance, normal
+from longtake.world.trace import GROUND, NEAR, PENUMBRA, striped, turn_in, turn_out
 
 KEY = (0.98, 0.94, 0.87)
 SKY = (0.34, 0.36, 0.40)
@@ -24,7 +25,9 @@ VIGNETTE = 0.17
 
 
 @leaf
-def _texel(tile, side, u, v, part, red, green, blue):
+def _texel(
+    tile: np.ndarray, side: int, u: float, v: float, part: float, red: float, green: float, blue: float
+) -> Vector:
     """Add `part` of a tile level's bilinear value at (u, v) in tiles; side is the level's, a power of two."""
     x, y = u * side - 0.5, v * side - 0.5
     fx, fy = math.floor(x), math.floor(y)
@@ -44,7 +47,7 @@ def _texel(tile, side, u, v, part, red, green, blue):
 
 
 @leaf
-def _texture(tile, ground, x, z, level):
+def _texture(tile: np.ndarray, ground: np.ndarray, x: float, z: float, level: float) -> Vector:
     """Colour of the ground at (x, z) between two levels of its tile. ground: [cos, sin, shift x, shift z]."""
     u = (ground[0] * x + ground[1] * z) / TILE_METRES + ground[2]
     v = (ground[0] * z - ground[1] * x) / TILE_METRES + ground[3]
@@ -56,7 +59,9 @@ def _texture(tile, ground, x, z, level):
 
 
 @leaf
-def _march(shape, ox, oy, oz, dx, dy, dz, near, far):
+def _march(
+    shape: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, near: float, far: float
+) -> float:
     """Share of the key light that passes a body on [near, far]."""
     clear = 1.0
     t = max(near, 0.02)
@@ -72,10 +77,12 @@ def _march(shape, ox, oy, oz, dx, dy, dz, near, far):
 
 
 @leaf
-def _blocked(n, ox, oy, oz, light, bodies):
-    """(along, reach): the light's passage by a body's bound, from a point seen in half extents from its middle.
+def _blocked(
+    n: int, ox: float, oy: float, oz: float, light: np.ndarray, bodies: np.ndarray
+) -> tuple[float, float]:
+    """(along, reach) of the light's passage by a body's bound; reach is negative where nothing is in the way.
 
-    reach is negative where nothing can be in the way.
+    The point (ox, oy, oz) is given from the body's middle, in half extents.
     """
     along = ox * light[0] + oy * light[1] + oz * light[2]
     square = ox * ox + oy * oy + oz * oz
@@ -86,7 +93,7 @@ def _blocked(n, ox, oy, oz, light, bodies):
 
 
 @leaf
-def lit_floor(x, z, light, bodies):
+def lit_floor(x: float, z: float, light: np.ndarray, bodies: np.ndarray) -> bool:
     """Whether a point of the ground is out of every body's shadow and reach."""
     for n in range(bodies.shape[0]):
         if bodies[n, 21] == 0.0:
@@ -99,7 +106,9 @@ def lit_floor(x, z, light, bodies):
 
 
 @leaf
-def daylight(x, y, z, light, bodies, skip):
+def daylight(
+    x: float, y: float, z: float, light: np.ndarray, bodies: np.ndarray, skip: int
+) -> tuple[float, float]:
     """(share of key light, share of sky light) that reaches a point, bodies in the way but `skip`."""
     sun = sky = 1.0
     for n in range(bodies.shape[0]):
@@ -123,7 +132,7 @@ def daylight(x, y, z, light, bodies, skip):
 
 
 @leaf
-def backdrop(slope):
+def backdrop(slope: float) -> Vector:
     """Colour of the studio wall by the slope of the line of sight."""
     up = min(max(slope * 1.6 + 0.05, 0.0), 1.0)
     return (
@@ -134,7 +143,7 @@ def backdrop(slope):
 
 
 @leaf
-def row(slope, depth, pixel):
+def row(slope: float, depth: float, pixel: float) -> tuple[float, float]:
     """What ground at one depth has in common: (tile level, haze). pixel: size of a pixel at depth 1."""
     footprint = depth * pixel / math.sqrt(max(-slope, 0.02))
     level = min(max(math.log2(footprint * TILE / TILE_METRES), 0.0), 7.0)
@@ -143,7 +152,17 @@ def row(slope, depth, pixel):
 
 
 @leaf
-def floor(x, z, slope, level, haze, sun, sky, tile, ground):
+def floor(
+    x: float,
+    z: float,
+    slope: float,
+    level: float,
+    haze: float,
+    sun: float,
+    sky: float,
+    tile: np.ndarray,
+    ground: np.ndarray,
+) -> Vector:
     """Colour of the ground at (x, z) under so much light, with what `row` gives."""
     r, g, b = _texture(tile, ground, x, z, level)
     wall_r, wall_g, wall_b = backdrop(slope)
@@ -154,20 +173,32 @@ def floor(x, z, slope, level, haze, sun, sky, tile, ground):
 
 
 @leaf
-def _mirror(rx, ry, rz, light, tile, channel):
+def _mirror(rx: float, ry: float, rz: float, light: np.ndarray, tile: np.ndarray, channel: int) -> float:
     """What a metal solid sees in a direction: floor below, wall above, a soft box about the key light."""
-    if ry < 0.0:
-        base = tile[tile.shape[0] - 1, channel] * (0.75 + 0.25 * ry)
-    else:
-        base = 0.80 - 0.35 * ry
+    base = tile[tile.shape[0] - 1, channel] * (0.75 + 0.25 * ry) if ry < 0.0 else 0.80 - 0.35 * ry
     lamp = (rx * light[0] + ry * light[1] + rz * light[2] - 0.80) / 0.16
     lamp = min(max(lamp, 0.0), 1.0)
     return base + 1.5 * lamp * lamp
 
 
 @leaf
-def surface(index, face, lx, ly, lz, x, y, z, dx, dy, dz, light, bodies, tile):
-    """Colour of a solid's surface at a hit by a ray of direction (dx, dy, dz). The last texel of the tile is its mean colour."""
+def surface(
+    index: int,
+    face: int,
+    lx: float,
+    ly: float,
+    lz: float,
+    x: float,
+    y: float,
+    z: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    light: np.ndarray,
+    bodies: np.ndarray,
+    tile: np.ndarray,
+) -> Vector:
+    """Colour of a solid at a hit by a ray (dx, dy, dz); the ground's mean colour is the tile's last texel."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     dx, dy, dz = dx / length, dy / length, dz / length
     nx, ny, nz = normal(int(bodies[index, 0]), face, lx, ly, lz)

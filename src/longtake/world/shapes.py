@@ -1,12 +1,12 @@
 """The six solids as closed formulas: where a ray hits, the normal there, distance, and lowest point.
 
-Everything is in a solid's own space: middle at the origin, half extent about 1, axis along y. A ray is (o, d) with d
-of any length, and the returned t belongs to that d. Distance formulas follow I. Quilez, "Distance functions".
+Everything is in a solid's own space: middle at the origin, half extent about 1, axis along y. A ray is (o, d)
+with d of any length, to which t belongs. Distance formulas follow I. Quilez, "Distance functions".
 """
 
 import math
 
-from .compiled import leaf
+from longtake.world.compiled import Vector, leaf
 
 SPHERE, CUBE, CYLINDER, CONE, TORUS, PYRAMID = range(6)
 MISS = 1e30
@@ -29,7 +29,7 @@ ROLL = (1.0, 0.95, CYLINDER_RADIUS, 1.0, TORUS_MAJOR + TORUS_MINOR, 0.95)
 
 
 @leaf
-def _sphere(ox, oy, oz, dx, dy, dz):
+def _sphere(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
     c = ox * ox + oy * oy + oz * oz - 1.0
@@ -41,7 +41,9 @@ def _sphere(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def _slab(o, d, low, high, near, far, face, index):
+def _slab(
+    o: float, d: float, low: float, high: float, near: float, far: float, face: int, index: int
+) -> tuple[float, float, int]:
     """Clip the ray's span [near, far] to low <= o + t d <= high; the face is the one entered by."""
     if abs(d) < 1e-12:
         if o < low or o > high:
@@ -58,7 +60,7 @@ def _slab(o, d, low, high, near, far, face, index):
 
 
 @leaf
-def _cube(ox, oy, oz, dx, dy, dz):
+def _cube(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     near, far, face = 0.0, MISS, -1
     near, far, face = _slab(ox, dx, -CUBE_HALF, CUBE_HALF, near, far, face, 0)
     near, far, face = _slab(oy, dy, -CUBE_HALF, CUBE_HALF, near, far, face, 2)
@@ -67,7 +69,7 @@ def _cube(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def _quadric(a, b, c):
+def _quadric(a: float, b: float, c: float) -> tuple[float, float]:
     """Both roots of a t² + 2 b t + c, smaller first; MISS twice if there are none."""
     h = b * b - a * c
     if h < 0.0 or abs(a) < 1e-14:
@@ -78,7 +80,7 @@ def _quadric(a, b, c):
 
 
 @leaf
-def _cylinder(ox, oy, oz, dx, dy, dz):
+def _cylinder(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     best, face = MISS, 0
     t0, _ = _quadric(
         dx * dx + dz * dz, ox * dx + oz * dz, ox * ox + oz * oz - CYLINDER_RADIUS * CYLINDER_RADIUS
@@ -95,12 +97,14 @@ def _cylinder(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def _cone(ox, oy, oz, dx, dy, dz):
+def _cone(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     best, face = MISS, 0
     k = CONE_RADIUS / (2.0 * CONE_HALF)
     y = CONE_HALF - oy
     t0, t1 = _quadric(
-        dx * dx + dz * dz - k * k * dy * dy, ox * dx + oz * dz + k * k * y * dy, ox * ox + oz * oz - k * k * y * y
+        dx * dx + dz * dz - k * k * dy * dy,
+        ox * dx + oz * dz + k * k * y * dy,
+        ox * ox + oz * oz - k * k * y * y,
     )
     for t in (t0, t1):
         if 0.0 < t < best and abs(oy + t * dy) <= CONE_HALF:
@@ -114,7 +118,7 @@ def _cone(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def _pyramid(ox, oy, oz, dx, dy, dz):
+def _pyramid(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     """Clip against five half spaces n·p <= e: the base, and four sides x,z = ±base (half - y) / (2 half)."""
     near, far, face = 0.0, MISS, -1
     k = PYRAMID_BASE / (2.0 * PYRAMID_HALF)
@@ -140,7 +144,7 @@ def _pyramid(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def _torus(ox, oy, oz, dx, dy, dz):
+def _torus(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     """Sphere tracing between the entry and the exit of the bounding slab and sphere."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     dx, dy, dz = dx / length, dy / length, dz / length
@@ -165,7 +169,7 @@ def _torus(ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def hit(shape, ox, oy, oz, dx, dy, dz):
+def hit(shape: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     """(t, face) of the first hit from outside; t is MISS when there is none."""
     if shape == SPHERE:
         return _sphere(ox, oy, oz, dx, dy, dz)
@@ -181,7 +185,7 @@ def hit(shape, ox, oy, oz, dx, dy, dz):
 
 
 @leaf
-def normal(shape, face, x, y, z):
+def normal(shape: int, face: int, x: float, y: float, z: float) -> Vector:
     """Unit outward normal at a surface point."""
     if shape == SPHERE:
         return x, y, z
@@ -213,7 +217,7 @@ def normal(shape, face, x, y, z):
 
 
 @leaf
-def _flat(x, y, half_x, half_y):
+def _flat(x: float, y: float, half_x: float, half_y: float) -> float:
     """Distance to a rectangle |x| <= half_x, |y| <= half_y."""
     x, y = abs(x) - half_x, abs(y) - half_y
     u, v = max(x, 0.0), max(y, 0.0)
@@ -221,7 +225,7 @@ def _flat(x, y, half_x, half_y):
 
 
 @leaf
-def _cone_distance(ring, y):
+def _cone_distance(ring: float, y: float) -> float:
     side_x, side_y = -CONE_RADIUS, 2.0 * CONE_HALF
     s = ((ring - CONE_RADIUS) * side_x + (y + CONE_HALF) * side_y) / (side_x * side_x + side_y * side_y)
     s = min(max(s, 0.0), 1.0)
@@ -234,7 +238,7 @@ def _cone_distance(ring, y):
 
 
 @leaf
-def distance(shape, x, y, z):
+def distance(shape: int, x: float, y: float, z: float) -> float:
     """Distance to the surface, negative inside; for the pyramid a lower bound."""
     if shape == SPHERE:
         return math.sqrt(x * x + y * y + z * z) - 1.0
@@ -256,7 +260,7 @@ def distance(shape, x, y, z):
 
 
 @leaf
-def support(shape, x, y, z):
+def support(shape: int, x: float, y: float, z: float) -> float:
     """How far the solid extends in the unit direction (x, y, z)."""
     flat = math.sqrt(max(1.0 - y * y, 0.0))
     if shape == SPHERE:

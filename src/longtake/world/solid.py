@@ -1,4 +1,4 @@
-"""One solid of a scene and the legs of its path. Metres, seconds, radians; x right, y up, z towards the viewer."""
+"""A solid and the legs of its path. Metres, seconds, radians; x right, y up, z towards the viewer."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ Quaternion = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leg:
-    """A motion from one moment until the next leg starts; a closed function of time, so it may last for ever."""
+    """A motion from one moment until the next leg; a closed function of time, so it may last for ever."""
 
     start: float
     """Seconds at which the leg begins; the previous leg fades into it over `motion.BLEND` seconds."""
@@ -21,7 +21,7 @@ class Leg:
     reach: float = 0.0
     """Half the length of a straight path, or the radius of an orbit."""
     rate: float = 0.0
-    """Angular speed along the path in radians a second; 2*pi/rate is one round trip. An orbit's may be negative."""
+    """Angular speed in radians a second, 2*pi a round trip; negative for an orbit the other way."""
     phase: float = 0.0
     """Where on the path the leg begins: 0 is the middle, going along the heading; an orbit's start angle."""
     hop: float = 0.0
@@ -83,4 +83,6 @@ class Solid:
 
     def present(self, seconds: float) -> bool:
         """Whether the solid belongs to the scene at a time (it has begun to enter and not begun to leave)."""
-        return (self.enters is None or seconds >= self.enters) and (self.leaves is None or seconds < self.leaves)
+        return (self.enters is None or seconds >= self.enters) and (
+            self.leaves is None or seconds < self.leaves
+        )

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from .leg import direction_of, heading_at
-from .motion import middle
-from .scene import Scene
-from .solid import Solid
-from .vocabulary import TRAVELLING
+from longtake.world.leg import direction_of, heading_at
+from longtake.world.motion import middle
+from longtake.world.scene import Scene
+from longtake.world.solid import Solid
+from longtake.world.vocabulary import TRAVELLING
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SolidState:
@@ -25,7 +26,9 @@ class SolidState:
     motion: str
     """One of vocabulary.MOTIONS."""
     direction: str | None
-    """One of vocabulary.DIRECTIONS for motions that travel, otherwise None."""
+    """Where it goes just now: one of vocabulary.DIRECTIONS for motions that travel, otherwise None."""
+    set_out: str | None
+    """The direction in which its motion began; until its path turns the same as `direction`."""
     position: tuple[float, float, float]
     """The solid's middle in metres."""
 
@@ -53,6 +56,7 @@ def solid_state(solid: Solid, index: int, seconds: float) -> SolidState:
         size=solid.size,
         motion=leg.motion,
         direction=direction_of(heading_at(leg, seconds)) if leg.motion in TRAVELLING else None,
+        set_out=direction_of(leg.heading) if leg.motion in TRAVELLING else None,
         position=middle(solid, max(seconds, 0.0)),
     )
 

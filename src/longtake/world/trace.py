@@ -2,9 +2,10 @@
 
 import math
 
-from .compiled import leaf
+import numpy as np
 
-from .shapes import BOUND, MISS, STRIPE, TORUS, hit
+from longtake.world.compiled import Vector, leaf
+from longtake.world.shapes import BOUND, MISS, STRIPE, TORUS, hit
 
 GROUND = -1
 BACKDROP = -2
@@ -17,8 +18,8 @@ NEAR = 2.0
 
 
 @leaf
-def bounds(view, bodies, height, width, rects):
-    """Picture rectangle (left, right, top, bottom; right and bottom exclusive) about each body, empty if unseen."""
+def bounds(view: np.ndarray, bodies: np.ndarray, height: int, width: int, rects: np.ndarray) -> None:
+    """Picture rectangle (left, right, top, bottom; ends exclusive) about each body, empty if unseen."""
     pixels = view[12] * 0.5 * min(height, width)
     for n in range(bodies.shape[0]):
         reach = BOUND[int(bodies[n, 0])] * bodies[n, 1]
@@ -45,7 +46,16 @@ def bounds(view, bodies, height, width, rects):
 
 
 @leaf
-def _box(view, height, width, left, right, back, front, rect):
+def _box(
+    view: np.ndarray,
+    height: int,
+    width: int,
+    left: float,
+    right: float,
+    back: float,
+    front: float,
+    rect: np.ndarray,
+) -> None:
     """Picture rectangle about a rectangle of ground; the whole picture where it passes behind the eye."""
     pixels = view[12] * 0.5 * min(height, width)
     x0 = y0 = 1e9
@@ -65,7 +75,9 @@ def _box(view, height, width, left, right, back, front, rect):
 
 
 @leaf
-def shadow_bounds(view, bodies, light, height, width, rects):
+def shadow_bounds(
+    view: np.ndarray, bodies: np.ndarray, light: np.ndarray, height: int, width: int, rects: np.ndarray
+) -> None:
     """Picture rectangle about the ground that each body shades or darkens by being near."""
     for n in range(bodies.shape[0]):
         rects[n, :] = 0
@@ -76,14 +88,22 @@ def shadow_bounds(view, bodies, light, height, width, rects):
         reach = (BOUND[int(bodies[n, 0])] + PENUMBRA) * bodies[n, 1]
         lean = bodies[n, 3] / light[1]
         x, z = x - lean * light[0], z - lean * light[2]
-        side, deep = reach * math.hypot(light[0] / light[1], 1.0), reach * math.hypot(light[2] / light[1], 1.0)
-        left, right, back, front = min(left, x - side), max(right, x + side), min(back, z - deep), max(front, z + deep)
+        side, deep = (
+            reach * math.hypot(light[0] / light[1], 1.0),
+            reach * math.hypot(light[2] / light[1], 1.0),
+        )
+        left, right, back, front = (
+            min(left, x - side),
+            max(right, x + side),
+            min(back, z - deep),
+            max(front, z + deep),
+        )
         _box(view, height, width, left, right, back, front, rects[n])
 
 
 @leaf
-def ray(view, height, width, x, y):
-    """Direction through the picture point (x, y), in pixels from the upper left corner; its t is the depth."""
+def ray(view: np.ndarray, height: int, width: int, x: float, y: float) -> Vector:
+    """Direction through the picture point (x, y) in pixels from the upper left; its t is the depth."""
     scale = 2.0 / (min(height, width) * view[12])
     u, v = (x - 0.5 * width) * scale, (0.5 * height - y) * scale
     return (
@@ -94,7 +114,7 @@ def ray(view, height, width, x, y):
 
 
 @leaf
-def inward(bodies, n, x, y, z):
+def inward(bodies: np.ndarray, n: int, x: float, y: float, z: float) -> Vector:
     """A world point in the body's own space, in half extents."""
     x, y, z = x - bodies[n, 2], y - bodies[n, 3], z - bodies[n, 4]
     scale = 1.0 / bodies[n, 1]
@@ -106,7 +126,7 @@ def inward(bodies, n, x, y, z):
 
 
 @leaf
-def turn_in(bodies, n, x, y, z):
+def turn_in(bodies: np.ndarray, n: int, x: float, y: float, z: float) -> Vector:
     """A world direction in the body's own axes."""
     return (
         bodies[n, 5] * x + bodies[n, 8] * y + bodies[n, 11] * z,
@@ -116,7 +136,7 @@ def turn_in(bodies, n, x, y, z):
 
 
 @leaf
-def turn_out(bodies, n, x, y, z):
+def turn_out(bodies: np.ndarray, n: int, x: float, y: float, z: float) -> Vector:
     """A direction in the body's own axes in the world's."""
     return (
         bodies[n, 5] * x + bodies[n, 6] * y + bodies[n, 7] * z,
@@ -126,7 +146,18 @@ def turn_out(bodies, n, x, y, z):
 
 
 @leaf
-def find(eye_x, eye_y, eye_z, dx, dy, dz, bodies, rects, px, py):
+def find(
+    eye_x: float,
+    eye_y: float,
+    eye_z: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    bodies: np.ndarray,
+    rects: np.ndarray,
+    px: int,
+    py: int,
+) -> tuple[int, int, float, float, float, float]:
     """(index, face, t, local x, y, z): nearest hit of a ray that passes through pixel (px, py)."""
     index, face, t = BACKDROP, 0, MISS
     lx = ly = lz = 0.0
@@ -147,13 +178,13 @@ def find(eye_x, eye_y, eye_z, dx, dy, dz, bodies, rects, px, py):
 
 
 @leaf
-def striped(shape, lx, lz):
+def striped(shape: int, lx: float, lz: float) -> bool:
     """Whether a surface point lies on the solid's stripe: all around it, but on one side only of a torus."""
     return abs(lx) < STRIPE and (shape != TORUS or lz > 0.0)
 
 
 @leaf
-def key(index, face, stripe):
+def key(index: int, face: int, stripe: bool) -> int:
     """One number for the surface under a pixel: neighbours with another number share an edge."""
     if index < 0:
         return index

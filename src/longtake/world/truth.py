@@ -1,14 +1,14 @@
-"""What every pixel shows: depth, instance, where it goes in the next frame, and whether it is hidden there."""
+"""What every pixel shows: depth, instance, where it goes by the next frame, and if it is hidden there."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from . import camera, motion, trace
-from .compiled import kernel, leaf
-from .pack import fill_bodies
-from .shapes import MISS
+from longtake.world import camera, motion, trace
+from longtake.world.compiled import Vector, kernel, leaf
+from longtake.world.pack import Packed, fill_bodies
+from longtake.world.shapes import MISS
 
 SAME = 0.01
 """Metres of depth within which two sights of a solid are of one point."""
@@ -39,7 +39,7 @@ def empty_facts(count: int, size: tuple[int, int]) -> Facts:
 
 
 @leaf
-def _project(view, height, width, dx, dy, dz):
+def _project(view: np.ndarray, height: int, width: int, dx: float, dy: float, dz: float) -> Vector:
     """(x, y, depth) in the picture of a point given from the eye; depth <= 0 is behind."""
     depth = dx * view[9] + dy * view[10] + dz * view[11]
     if depth <= 1e-6:
@@ -51,7 +51,17 @@ def _project(view, height, width, dx, dy, dz):
 
 
 @leaf
-def _hidden(view, bodies, rects, height, width, x, y, index, depth):
+def _hidden(
+    view: np.ndarray,
+    bodies: np.ndarray,
+    rects: np.ndarray,
+    height: int,
+    width: int,
+    x: float,
+    y: float,
+    index: int,
+    depth: float,
+) -> bool:
     """Whether the point at picture point (x, y) and a depth on a surface is not what one sees there."""
     if depth <= 0.0 or not (0.0 <= x < width and 0.0 <= y < height):
         return True
@@ -61,7 +71,19 @@ def _hidden(view, bodies, rects, height, width, x, y, index, depth):
 
 
 @leaf
-def _onward(index, t, lx, ly, lz, dx, dy, dz, view, after, later):
+def _onward(
+    index: int,
+    t: float,
+    lx: float,
+    ly: float,
+    lz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    view: np.ndarray,
+    after: np.ndarray,
+    later: np.ndarray,
+) -> Vector:
     """The point hit by a ray now, as seen from the next eye in the next frame."""
     if index >= 0:
         scale = later[index, 1]
@@ -77,12 +99,23 @@ def _onward(index, t, lx, ly, lz, dx, dy, dz, view, after, later):
 
 
 @kernel
-def survey(packed, start, fps, depth, instances, flow, occluded):
+def survey(
+    packed: Packed,
+    start: int,
+    fps: float,
+    depth: np.ndarray,
+    instances: np.ndarray,
+    flow: np.ndarray,
+    occluded: np.ndarray,
+) -> None:
     """Fill the facts of the frames from number `start` on."""
     count, height, width = depth.shape
     bodies = np.zeros((packed.fixed.shape[0], motion.BODY_SIZE))
     later = np.zeros_like(bodies)
-    rects, later_rects = np.zeros((bodies.shape[0], 4), dtype=np.int64), np.zeros((bodies.shape[0], 4), dtype=np.int64)
+    rects, later_rects = (
+        np.zeros((bodies.shape[0], 4), dtype=np.int64),
+        np.zeros((bodies.shape[0], 4), dtype=np.int64),
+    )
     view, after = np.zeros(camera.VIEW_SIZE), np.zeros(camera.VIEW_SIZE)
     for i in range(count):
         seconds, next_seconds = (start + i) / fps, (start + i + 1) / fps
@@ -95,7 +128,9 @@ def survey(packed, start, fps, depth, instances, flow, occluded):
         for y in range(height):
             for x in range(width):
                 dx, dy, dz = trace.ray(view, height, width, x + 0.5, y + 0.5)
-                index, _, t, lx, ly, lz = trace.find(view[0], view[1], view[2], dx, dy, dz, bodies, rects, x, y)
+                index, _, t, lx, ly, lz = trace.find(
+                    view[0], view[1], view[2], dx, dy, dz, bodies, rects, x, y
+                )
                 px, py, pz = _onward(index, t, lx, ly, lz, dx, dy, dz, view, after, later)
                 u, v, far = _project(after, height, width, px, py, pz)
                 depth[i, y, x] = t if t < MISS else math.inf

@@ -20,7 +20,7 @@ SPLITS = ("train", "held_out", "any")
 @cache
 def words() -> tuple[str, ...]:
     """Every word that a caption or an event phrase can contain, sorted; the only punctuation is the comma."""
-    from . import wording
+    from longtake.world import wording
 
     phrases = [*SHAPES, *COLOURS, *MATERIALS, *SIZES, *wording.all_phrases()]
     return tuple(sorted({word for phrase in phrases for word in wording.split(phrase)} - {","}))

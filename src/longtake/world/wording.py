@@ -95,7 +95,7 @@ TEMPLATES = {
     ),
 }
 PAST = ("{a} {moves} past {b} {on}", "{on}, {a} {moves} past {b}", "{a} {moves} past {b} that {moves_b} {on}")
-"""For two solids when the first travels sideways and the second stays; the second's stillness may go unsaid."""
+"""For two solids when the first travels sideways and the second stays, which may go unsaid."""
 ARTICLES = ("a", "an", "the")
 JOINTS = ("and", "to", "from")
 
@@ -109,4 +109,9 @@ def split(phrase: str) -> list[str]:
 def all_phrases() -> list[str]:
     """Every phrase and template a caption is made from."""
     tables = (FINITE, GERUND, DIRECTION, GROUND, CAMERA, EVENT)
-    return [*chain(*(chain(*table.values()) for table in tables), *TEMPLATES.values()), *PAST, *ARTICLES, *JOINTS]
+    return [
+        *chain(*(chain(*table.values()) for table in tables), *TEMPLATES.values()),
+        *PAST,
+        *ARTICLES,
+        *JOINTS,
+    ]
