@@ -17,7 +17,9 @@ WORDS = ("a", "red", "blue", "sphere", "cube", "rolls", "stays")
 CHANNELS, FRAMES, CELLS = 4, 8, 4
 
 
-def record(seed: int, *, jump: bool = False, level: int = 1, split: str = "train", event: int = 0) -> ClipRecord:
+def record(
+    seed: int, *, jump: bool = False, level: int = 1, split: str = "train", event: int = 0
+) -> ClipRecord:
     """A record; `event` is the latent frame at which the second caption begins (0: there is none)."""
     segments = [Segment(start=0, captions=("a red sphere rolls", "red sphere"))]
     if event:
@@ -42,7 +44,8 @@ def write_set(folder: Path, shards: int = 2) -> Path:
     """Shards of 12 clips of levels 1 and 2, every third a jump, every fourth with an event; and validation clips."""
     for number in range(shards):
         records = [
-            record(i, jump=i % 3 == 0, level=1 + i % 2, event=3 * (i % 4 == 0)) for i in range(12 * number, 12 * number + 12)
+            record(i, jump=i % 3 == 0, level=1 + i % 2, event=3 * (i % 4 == 0))
+            for i in range(12 * number, 12 * number + 12)
         ]
         write_shard(folder, f"shard-{number:06d}", records, seed=number)
     validation = [record(i, split="held_out" if i % 2 else "train") for i in range(4)]

@@ -81,7 +81,9 @@ def test_weights_averages_and_moments_move(unbroken: Path, data: Path, tmp_path:
 
 
 @pytest.mark.parametrize("stop", [1, 3, 6])
-def test_a_run_in_two_legs_equals_an_unbroken_one(data: Path, unbroken: Path, tmp_path: Path, stop: int) -> None:
+def test_a_run_in_two_legs_equals_an_unbroken_one(
+    data: Path, unbroken: Path, tmp_path: Path, stop: int
+) -> None:
     assert not make_run(data, tmp_path).train(max_steps=stop)
     second = make_run(data, tmp_path)
     assert second.resume()
@@ -144,7 +146,9 @@ def test_old_checkpoints_make_room(tmp_path: Path) -> None:
     assert [path.stem for path in checkpoints(tmp_path)] == ["checkpoint-00000003", "checkpoint-00000004"]
 
 
-def test_a_loss_that_is_not_a_number_stops_and_names_the_last_good_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_and_names_the_last_good_checkpoint(
+    data: Path, tmp_path: Path
+) -> None:
     run = make_run(data, tmp_path)
     run.train(max_steps=2)
     with torch.no_grad():
@@ -178,7 +182,10 @@ def test_the_log_tells_legs_losses_and_validation(unbroken: Path) -> None:
 
 
 def test_stages_follow_each_other() -> None:
-    stages = [Stage(name="a", steps=3, batch_size=1, frames=1), Stage(name="b", steps=2, batch_size=1, frames=4)]
+    stages = [
+        Stage(name="a", steps=3, batch_size=1, frames=1),
+        Stage(name="b", steps=2, batch_size=1, frames=4),
+    ]
     assert [(stage.name, within) for stage, within in (stage_at(stages, step) for step in range(5))] == [
         ("a", 0),
         ("a", 1),

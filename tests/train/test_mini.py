@@ -124,7 +124,8 @@ def test_captions_reach_the_frames_they_are_meant_for(data: Path) -> None:
     rule = WholeClip(grid=mini.grid, positions=tuple(range(6)), mask=block_causal_mask(6, 2))
     times = torch.full((1, 6), 500.0)
     one, other = (
-        mini.networks(latents, times, Conditions(tokens, torch.tensor([[0, second]]), segment), rule) for second in (1, 2)
+        mini.networks(latents, times, Conditions(tokens, torch.tensor([[0, second]]), segment), rule)
+        for second in (1, 2)
     )
     assert torch.equal(one[:, :, :4], other[:, :, :4])
     assert not torch.equal(one[:, :, 4:], other[:, :, 4:])

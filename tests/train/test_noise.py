@@ -26,7 +26,7 @@ def test_shared_has_one_level_a_sample() -> None:
 def test_blocks_have_their_own_levels() -> None:
     drawn = plan("blocks")
     for block in range(FRAMES // BLOCK):
-        inside = drawn.sigma[:, BLOCK_OF == block]
+        inside = drawn.sigma[:, block == BLOCK_OF]
         assert (inside == inside[:, :1]).all()
     ends = drawn.sigma[:, ::BLOCK]
     assert abs(np.corrcoef(ends[:, 0], ends[:, 1])[0, 1]) < 0.1
@@ -49,7 +49,9 @@ def test_context_is_clean_or_lightly_noised() -> None:
     context = drawn.context_sigma
     assert 0.45 < (context == 0).mean() < 0.55
     assert 0.1 < context.max() <= 0.15
-    assert all((row[~counts] == c).all() for row, counts, c in zip(drawn.sigma, drawn.counts, context, strict=True))
+    assert all(
+        (row[~counts] == c).all() for row, counts, c in zip(drawn.sigma, drawn.counts, context, strict=True)
+    )
 
 
 def test_prefix_block_is_a_streaming_step() -> None:

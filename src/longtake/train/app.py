@@ -15,11 +15,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 SHIPPED_CODEC = Path(__file__).parent.parent / "weights" / "mini" / "codec"
 
-Config = Annotated[str, typer.Option("--config", help="A recipe's name (longtake train list) or a YAML file.")]
+Config = Annotated[
+    str, typer.Option("--config", help="A recipe's name (longtake train list) or a YAML file.")
+]
 RunFolder = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-MaxMinutes = Annotated[float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")]
+MaxMinutes = Annotated[
+    float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
@@ -45,11 +49,17 @@ def list_recipes(as_json: AsJson = False) -> None:
 def latents(
     out: Annotated[Path, typer.Option("--out", help="Folder of the set; kept out of git.")],
     config: Config = "latents",
-    clips: Annotated[int | None, typer.Option("--clips", min=1, help="Training clips, instead of the recipe's.")] = None,
-    levels: Annotated[str | None, typer.Option("--levels", help="Weights of the levels, as 1:60,2:30,3:10.")] = None,
+    clips: Annotated[
+        int | None, typer.Option("--clips", min=1, help="Training clips, instead of the recipe's.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option("--levels", help="Weights of the levels, as 1:60,2:30,3:10.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, one thread each.")] = 2,
     codec: Annotated[Path | None, typer.Option("--codec", help="Codec folder; default: mini's own.")] = None,
-    refresh: Annotated[int, typer.Option("--refresh", min=0, help="Replace so many of the oldest shards.")] = 0,
+    refresh: Annotated[
+        int, typer.Option("--refresh", min=0, help="Replace so many of the oldest shards.")
+    ] = 0,
 ) -> None:
     """Render toybox clips and store their codec latents; goes on where it stopped."""
     from longtake.train.config import LatentsConfig
@@ -63,7 +73,9 @@ def latents(
             return
         recipe = load_config(config, LatentsConfig)
         changes = {"clips": clips, "levels": parse_levels(levels) if levels else None}
-        recipe = recipe.model_copy(update={name: value for name, value in changes.items() if value is not None})
+        recipe = recipe.model_copy(
+            update={name: value for name, value in changes.items() if value is not None}
+        )
         make_latents(out, codec or SHIPPED_CODEC, recipe, workers=workers, progress=report)
 
 
@@ -74,7 +86,8 @@ def mini(
     config: Config = "mini",
     resume: Resume = False,
     restart_from: Annotated[
-        Path | None, typer.Option("--restart-from", help="Checkpoint whose averaged weights a new run begins with.")
+        Path | None,
+        typer.Option("--restart-from", help="Checkpoint whose averaged weights a new run begins with."),
     ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
@@ -96,7 +109,11 @@ def mini(
         threads=threads,
         max_minutes=max_minutes,
     )
-    again = "" if done else f"; go on with: longtake train mini --config {config} --data {data} --out {out} --resume"
+    again = (
+        ""
+        if done
+        else f"; go on with: longtake train mini --config {config} --data {data} --out {out} --resume"
+    )
     typer.echo(f"{out}: {'all stages done' if done else 'stopped before the end'}{again}", err=True)
 
 
@@ -128,5 +145,7 @@ def parse_levels(text: str) -> dict[int, float]:
     except ValueError:
         raise UserError(f"levels {text} cannot be read; write them as 1:60,2:30,3:10") from None
     if not set(weights) <= {1, 2, 3} or min(weights.values()) < 0 or not any(weights.values()):
-        raise UserError(f"levels {text} cannot be used; levels are 1, 2 and 3, weights not below 0, one above")
+        raise UserError(
+            f"levels {text} cannot be used; levels are 1, 2 and 3, weights not below 0, one above"
+        )
     return weights

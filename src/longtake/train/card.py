@@ -40,7 +40,9 @@ def write_card(run: Path, out: Path) -> None:
         _stages(recipe),
         _legs(records),
         _figures(records),
-        "## Recipe\n\n```json\n" + json.dumps(recipe.model_dump(mode="json", exclude={"prompts"})) + "\n```\n",
+        "## Recipe\n\n```json\n"
+        + json.dumps(recipe.model_dump(mode="json", exclude={"prompts"}))
+        + "\n```\n",
     ]
     out.mkdir(parents=True, exist_ok=True)
     (out / "README.md").write_text("\n".join(parts), encoding="utf-8")
@@ -78,7 +80,9 @@ def _stages(recipe: MiniConfig) -> str:
         f"| {s.name} | {s.steps:,} | {s.batch_size} | {s.frames} | {_levels(s.levels)} | {s.causal:.0%} |"
         for s in recipe.stages
     ]
-    head = "| stage | steps | clips a step | latent frames | levels | block-causal |\n|---|---|---|---|---|---|"
+    head = (
+        "| stage | steps | clips a step | latent frames | levels | block-causal |\n|---|---|---|---|---|---|"
+    )
     return "\n".join(["## Stages\n", head, *rows, ""])
 
 
@@ -89,7 +93,10 @@ def _levels(levels: Mapping[int, float]) -> str:
 
 def _legs(records: Sequence[Mapping[str, Any]]) -> str:
     legs = [record for record in records if record["kind"] == "leg"]
-    rows = [f"| {i} | {leg['step']:,} | {leg['hardware']} | {leg['torch']} |" for i, leg in enumerate(legs, start=1)]
+    rows = [
+        f"| {i} | {leg['step']:,} | {leg['hardware']} | {leg['torch']} |"
+        for i, leg in enumerate(legs, start=1)
+    ]
     return "\n".join(["## Legs\n", "| leg | from step | hardware | torch |\n|---|---|---|---|", *rows, ""])
 
 
@@ -98,9 +105,14 @@ def _figures(records: Sequence[Mapping[str, Any]]) -> str:
     if not validation:
         return "## Figures\n\nNone were measured.\n"
     names = [name for name in validation[-1] if name not in ("kind", "step", "of", "stage", "seconds")]
-    rows = [f"| {r['step']:,} | " + " | ".join(str(r.get(name, "")) for name in names) + " |" for r in _some(validation)]
+    rows = [
+        f"| {r['step']:,} | " + " | ".join(str(r.get(name, "")) for name in names) + " |"
+        for r in _some(validation)
+    ]
     head = "| step | " + " | ".join(names) + " |\n|---" + "|---" * len(names) + "|"
-    note = "Mean squared velocity error on clips set aside, averaged weights, block-causal, per noise level σ.\n"
+    note = (
+        "Mean squared velocity error on clips set aside, averaged weights, block-causal, per noise level σ.\n"
+    )
     return "\n".join(["## Figures\n", note, head, *rows, ""])
 
 

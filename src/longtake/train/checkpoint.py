@@ -59,7 +59,9 @@ def save_checkpoint(folder: Path, position: Position, tensors: Mapping[str, Tens
     except (OSError, SafetensorError) as reason:
         unfinished.unlink(missing_ok=True)
         last = next(iter(reversed(checkpoints(folder))), "none")
-        raise UserError(f"checkpoint {path} cannot be written ({reason}); the last good one is {last}") from None
+        raise UserError(
+            f"checkpoint {path} cannot be written ({reason}); the last good one is {last}"
+        ) from None
     for old in checkpoints(folder)[:-KEEP]:
         old.unlink()
     return path
@@ -72,7 +74,9 @@ def load_checkpoint(path: Path) -> tuple[Position, dict[str, Tensor]]:
             position = json.loads((file.metadata() or {})["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as reason:
-        raise UserError(f"checkpoint {path} cannot be read ({reason}); delete it to use the one before") from None
+        raise UserError(
+            f"checkpoint {path} cannot be read ({reason}); delete it to use the one before"
+        ) from None
     return Position(**{**position, "shards": tuple(position["shards"])}), tensors
 
 
@@ -92,5 +96,6 @@ def _flush(path: Path) -> None:
 
 def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors below `prefix/`, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")}
-
+    return {
+        name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{prefix}/")
+    }

@@ -6,7 +6,7 @@ that changed it. What a caption says of a direction therefore holds from there o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,16 @@ import numpy as np
 from longtake.train.config import LatentsConfig
 from longtake.train.counters import numbers
 from longtake.train.store import ClipRecord, Segment
-from longtake.world import held_out
 from longtake.world.captions import caption, changes
-from longtake.world.scene import Scene, Tint, sample_scene
+from longtake.world.scene import Scene, sample_scene
 from longtake.world.state import state
-from longtake.world.vocabulary import COLOURS
 
 __all__ = ["PlannedClip", "Stretch", "plan_clip"]
 
 TEMPORAL_STRIDE = 4
 """Pixel frames of a latent frame after the first, as in the Wan VAE."""
+EVENTS = ("colour", "motion")
+"""What may change in a clip of any level."""
 MARGIN = 1.0
 """Seconds at a clip's ends that are kept free of events."""
 
@@ -57,16 +57,16 @@ def plan_clip(seed: int, split: str, config: LatentsConfig) -> PlannedClip:
     level = int(rng.choice(levels, p=shares / shares.sum()))
     jump = bool(rng.random() < config.jump_share)
     stretches = _jump(rng, config) if jump else _shot(config)
-    still = sample_scene(seed, level=level, split=split)
-    eventful = rng.random() < config.event_share
-    scene = recolour(rng, still, _event_time(rng, stretches, config), split) if eventful else still
+    event = EVENTS[int(rng.integers(len(EVENTS)))] if rng.random() < config.event_share else None
+    at = _event_time(rng, stretches, config)
+    scene = sample_scene(seed, level=level, split=split, event=event, event_at=at)
     record = ClipRecord(
         level=level,
         seed=seed,
         start=stretches[-1].start,
         jump=jump,
         split=split,
-        attributes=summary(scene, None if scene is still else "colour"),
+        attributes=summary(scene),
         segments=caption_latents(rng, scene, stretches, split, config),
     )
     return PlannedClip(scene=scene, stretches=stretches, record=record)
@@ -90,9 +90,7 @@ def _jump(rng: np.random.Generator, config: LatentsConfig) -> tuple[Stretch, ...
 
 def latent_times(stretches: tuple[Stretch, ...], fps: float) -> np.ndarray:
     """Seconds of the last pixel frame of each latent frame of a clip."""
-    times = [
-        s.start + TEMPORAL_STRIDE * (s.drop + i) for s in stretches for i in range(s.latent_frames)
-    ]
+    times = [s.start + TEMPORAL_STRIDE * (s.drop + i) for s in stretches for i in range(s.latent_frames)]
     return np.array(times) / fps
 
 
@@ -104,21 +102,6 @@ def _event_time(rng: np.random.Generator, stretches: tuple[Stretch, ...], config
         first, last = times[stretches[0].latent_frames - 1], first
         return float(rng.uniform(first, last))
     return float(rng.uniform(first + MARGIN, last - MARGIN))
-
-
-def recolour(rng: np.random.Generator, scene: Scene, seconds: float, split: str) -> Scene:
-    """One solid takes a new colour, as the split allows; the scene as it is when no colour fits."""
-    which = int(rng.integers(len(scene.solids)))
-    solid = scene.solids[which]
-    taken = {other.colour() for other in scene.solids}
-    kinds = {c: (solid.shape, c, solid.leg(seconds).motion) for c in COLOURS if c not in taken}
-    free = [c for c, kind in kinds.items() if split == "held_out" or held_out.allows([kind], split)]
-    if not free:
-        return scene
-    tint = Tint(start=seconds, colour=free[int(rng.integers(len(free)))])
-    solids = list(scene.solids)
-    solids[which] = replace(solid, tints=(*solid.tints, tint))
-    return replace(scene, solids=tuple(solids))
 
 
 def caption_latents(
@@ -139,8 +122,9 @@ def caption_latents(
     return tuple(segments)
 
 
-def summary(scene: Scene, event: str | None) -> dict[str, Any]:
-    """What the clip shows at its beginning, for filters and figures."""
+def summary(scene: Scene) -> dict[str, Any]:
+    """What the clip shows at its beginning, and what happens, for filters and figures."""
     moment = state(scene, 0.0)
     solids = [{"shape": s.shape, "colour": s.colour, "motion": s.motion} for s in moment.solids]
-    return {"solids": solids, "ground": moment.ground, "camera": moment.camera, "event": event}
+    events = [{"kind": event.kind, "at": round(event.at, 3), "solid": event.solid} for event in scene.events]
+    return {"solids": solids, "ground": moment.ground, "camera": moment.camera, "events": events}

@@ -16,7 +16,9 @@ from longtake.train.store import ClipRecord
 __all__ = ["Captions", "caption_frames", "crop_frames", "draw_crops"]
 
 
-def draw_crops(rng: np.random.Generator, count: int, weights: Mapping[str, float], frames: int, block: int) -> list[str]:
+def draw_crops(
+    rng: np.random.Generator, count: int, weights: Mapping[str, float], frames: int, block: int
+) -> list[str]:
     """One crop a sample. A clip no longer than a block has no room for a sink; a single frame is an image."""
     if frames == 1:
         return ["start"] * count
@@ -28,10 +30,18 @@ def draw_crops(rng: np.random.Generator, count: int, weights: Mapping[str, float
 
 
 def crop_frames(
-    rng: np.random.Generator, crops: Sequence[str], records: Sequence[ClipRecord], stored: int, frames: int, block: int
+    rng: np.random.Generator,
+    crops: Sequence[str],
+    records: Sequence[ClipRecord],
+    stored: int,
+    frames: int,
+    block: int,
 ) -> np.ndarray:
     """`[B, frames]`: which of the `stored` latent frames each sample gets."""
-    index = [_crop(rng.random(), crop, record, stored, frames, block) for crop, record in zip(crops, records, strict=True)]
+    index = [
+        _crop(rng.random(), crop, record, stored, frames, block)
+        for crop, record in zip(crops, records, strict=True)
+    ]
     return np.array(index)
 
 

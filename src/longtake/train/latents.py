@@ -55,7 +55,9 @@ Progress = Callable[[int, int], None]
 """Told (shards done, shards in all)."""
 
 
-def make_latents(folder: Path, codec: Path, config: LatentsConfig, *, workers: int, progress: Progress) -> None:
+def make_latents(
+    folder: Path, codec: Path, config: LatentsConfig, *, workers: int, progress: Progress
+) -> None:
     """Make all shards that are missing. Raises UserError when the folder holds a set of another config."""
     prepare(folder, codec, config)
     jobs = [job for job in shard_jobs(folder, config) if not (folder / f"{job.name}.json").exists()]
@@ -108,7 +110,9 @@ def prepare(folder: Path, codec: Path, config: LatentsConfig) -> None:
         settings = read_settings(folder)
         kept = LatentsConfig.model_validate(settings["config"])
         if kept.model_copy(update={"clips": config.clips}) != config:
-            raise UserError(f"{folder} holds a latent set made with other settings; give another folder or delete it")
+            raise UserError(
+                f"{folder} holds a latent set made with other settings; give another folder or delete it"
+            )
     if not (folder / "codec").exists():
         shutil.copytree(codec, folder / "codec")
     shards = -(-config.clips // config.shard_clips)
@@ -121,7 +125,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no latent set; make one: longtake train latents --out {folder}") from None
+        raise UserError(
+            f"{folder} holds no latent set; make one: longtake train latents --out {folder}"
+        ) from None
     return settings
 
 
@@ -168,7 +174,9 @@ def write_shard(job: Job) -> None:
         save_file({"latents": steps.contiguous(), "scales": scales}, unfinished)
     except OSError as reason:
         unfinished.unlink(missing_ok=True)
-        raise UserError(f"shard {path} cannot be written ({reason}); free some space and start again") from None
+        raise UserError(
+            f"shard {path} cannot be written ({reason}); free some space and start again"
+        ) from None
     unfinished.replace(path)
     sidecar = {"format": FORMAT, "clips": [plan.record.to_dict() for plan in plans]}
     _write_text(path.with_suffix(".json"), json.dumps(sidecar))

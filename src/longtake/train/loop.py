@@ -34,8 +34,15 @@ __all__ = ["Cadence", "Recipe", "Report", "Run", "stage_at"]
 class Recipe(Protocol):
     """What a training file gives to the loop."""
 
-    stages: Sequence[Stage]
-    networks: nn.Module
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Stretches of training, in order."""
+        ...
+
+    @property
+    def networks(self) -> nn.Module:
+        """What is trained."""
+        ...
 
     def loss(self, stage: Stage, step: int) -> Tensor:
         """The loss of one step, a function of the weights, `stage` and `step` alone."""
@@ -154,7 +161,9 @@ class Run:
         value = float(loss.detach())
         if not math.isfinite(value):
             good = next(iter(reversed(checkpoints(self.folder))), "none")
-            raise UserError(f"the loss is {value} at step {step} of stage {stage.name}; last good checkpoint: {good}")
+            raise UserError(
+                f"the loss is {value} at step {step} of stage {stage.name}; last good checkpoint: {good}"
+            )
         loss.backward()
         norm = self.optimiser.step(lr_factor(stage, within, since, self.config.warmup_steps))
         self.average.update(self.named, since + 1)
@@ -170,8 +179,14 @@ class Run:
         return save_checkpoint(self.folder, self.position, self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
-        groups = {"weights": self.named, "average": self.average.values, "optimiser": self.optimiser.state()}
-        return {f"{group}/{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "weights": self.named,
+            "average": self.average.values,
+            "optimiser": self.optimiser.state(),
+        }
+        return {
+            f"{group}/{name}": value for group, tensors in groups.items() for name, value in tensors.items()
+        }
 
     def _load(self, tensors: Mapping[str, Tensor], group: str, into: Mapping[str, Tensor]) -> None:
         stored = select(tensors, group)
@@ -195,7 +210,9 @@ class Run:
         self.report.record(record)
 
     def _sample(self, stage: Stage) -> None:
-        self.recipe.sample(self.average.values, stage.frames, self.folder / f"samples-{self.position.step:08d}.png")
+        self.recipe.sample(
+            self.average.values, stage.frames, self.folder / f"samples-{self.position.step:08d}.png"
+        )
         self.log.plot()
 
 

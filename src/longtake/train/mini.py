@@ -104,7 +104,11 @@ class Mini:
         captions = caption_frames(rng, batch.records, index, ~plan.counts, config.block, config.text)
         clean = batch.latents[torch.arange(count)[:, None], :, torch.from_numpy(index)].transpose(1, 2)
         return Sample(
-            clean=clean.contiguous(), plan=plan, captions=captions, causal=causal, teacher=modes[0] == "teacher"
+            clean=clean.contiguous(),
+            plan=plan,
+            captions=captions,
+            causal=causal,
+            teacher=modes[0] == "teacher",
         )
 
     def _velocity(self, noisy: Tensor, sigma: Tensor, conditions: Conditions, mask: Tensor | None) -> Tensor:
@@ -116,9 +120,11 @@ class Mini:
     def _with_clean_past(
         self, clean: Tensor, noisy: Tensor, sigma: Tensor, sample: Sample, conditions: Conditions, step: int
     ) -> Tensor:
-        """Teacher forcing: clean (or lightly noised) frames in front, each noisy block sees the clean ones before it."""
+        """Teacher forcing: clean or lightly noised frames in front, of which each noisy block sees the earlier."""
         frames, device = clean.shape[2], clean.device
-        light = torch.from_numpy(sample.plan.context_sigma).to(device, torch.float32)[:, None].expand_as(sigma)
+        light = (
+            torch.from_numpy(sample.plan.context_sigma).to(device, torch.float32)[:, None].expand_as(sigma)
+        )
         past = mix(clean, normal(tuple(clean.shape), self.config.seed, "context", step, device=device), light)
         rule = WholeClip(
             grid=self.grid,
@@ -157,7 +163,9 @@ class Mini:
             errors.append((velocity.float() - (noise - clean)).square().mean(dim=(1, 2, 3, 4)))
         table = torch.stack(errors)
         unseen = torch.tensor([record.split == "held_out" for record in batch.records], device=table.device)
-        figures = {f"sigma_{level}": float(row.mean()) for level, row in zip(VALIDATION_SIGMAS, table, strict=True)}
+        figures = {
+            f"sigma_{level}": float(row.mean()) for level, row in zip(VALIDATION_SIGMAS, table, strict=True)
+        }
         return figures | {"seen": float(table[:, ~unseen].mean()), "held_out": float(table[:, unseen].mean())}
 
     @torch.no_grad()
@@ -182,7 +190,7 @@ def masked_error(velocity: Tensor, target: Tensor, counts_BF: Tensor) -> Tensor:
 
 
 def teacher_mask(frames: int, block: int, device: torch.device | None = None) -> Tensor:
-    """`[2F, 2F]` for clean copies in front of noisy frames: clean is block-causal; noisy sees earlier clean and itself."""
+    """`[2F, 2F]`, clean copies before noisy frames: clean is block-causal, noisy sees earlier clean and itself."""
     index = torch.arange(frames, device=device) // block
     row, column = index[:, None], index[None, :]
     clean = torch.cat([row >= column, torch.zeros_like(row >= column)], dim=1)

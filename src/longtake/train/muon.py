@@ -44,7 +44,9 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         steps: int = 5,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps}
+        )
         assert all(p.ndim == 2 for group in self.param_groups for p in group["params"])
 
     @torch.no_grad()

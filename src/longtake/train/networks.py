@@ -6,7 +6,6 @@ Shapes: B samples, S captions a sample, U different captions, F latent frames, L
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
@@ -69,8 +68,9 @@ def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str
         torch.manual_seed(config.seed)
         text = TextEncoder.small(words, **config.words.model_dump())
         sizes = config.transformer.model_dump()
-        channels = {"in_channels": latent_channels, "out_channels": latent_channels}
-        transformer = WanTransformer(WanConfig(**sizes, **channels, text_dim=text.dim))
+        transformer = WanTransformer(
+            WanConfig(**sizes, in_channels=latent_channels, out_channels=latent_channels, text_dim=text.dim)
+        )
         initialise(transformer)
     return Networks(transformer, text)
 
@@ -83,12 +83,10 @@ def initialise(transformer: WanTransformer) -> None:
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
     nn.init.xavier_uniform_(transformer.patch_embedding.weight.flatten(1))
-    for embedder in (transformer.condition_embedder.time_embedder, transformer.condition_embedder.text_embedder):
+    for embedder in (
+        transformer.condition_embedder.time_embedder,
+        transformer.condition_embedder.text_embedder,
+    ):
         nn.init.normal_(embedder.linear_1.weight, std=0.02)
         nn.init.normal_(embedder.linear_2.weight, std=0.02)
     nn.init.zeros_(transformer.proj_out.weight)
-
-
-def transformer_config(networks: Networks) -> dict[str, object]:
-    """The transformer's sizes, for logs and cards."""
-    return asdict(networks.transformer.config)

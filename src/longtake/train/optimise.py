@@ -36,7 +36,11 @@ class Optimiser:
         rest = [p for p in named.values() if id(p) not in chosen]
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
-                rest, lr=config.adamw_lr, betas=config.betas, weight_decay=config.adamw_weight_decay, fused=True
+                rest,
+                lr=config.adamw_lr,
+                betas=config.betas,
+                weight_decay=config.adamw_weight_decay,
+                fused=True,
             )
         ]
         if hidden:
@@ -101,4 +105,6 @@ class WeightAverage:
     def update(self, named: Mapping[str, Tensor], step: int) -> None:
         """Take in the weights after update number `step` (from 1)."""
         weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
-        torch._foreach_lerp_(list(self.values.values()), [named[name].detach() for name in self.values], weight)
+        torch._foreach_lerp_(
+            list(self.values.values()), [named[name].detach() for name in self.values], weight
+        )

@@ -18,7 +18,9 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UserError("training draws plots with matplotlib, which is not installed; pip install 'longtake[train]'") from None
+        raise UserError(
+            "training draws plots with matplotlib, which is not installed; pip install 'longtake[train]'"
+        ) from None
 
 
 def plot_run(records: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -6,6 +6,7 @@ For looking, not for measuring; the streaming engine makes the real thing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,10 @@ def euler(recipe: Mini, weights: Mapping[str, Tensor], prompts: Sequence[str], f
     channels, _, height, width = recipe.data.latent_shape
     device, count = recipe.compute.device, len(prompts)
     conditions = recipe.networks.conditions(
-        Captions(texts=tuple((text,) for text in [*prompts, *[""] * count]), segment=np.zeros((2 * count, frames), int))
+        Captions(
+            texts=tuple((text,) for text in [*prompts, *[""] * count]),
+            segment=np.zeros((2 * count, frames), int),
+        )
     )
     rule = WholeClip(
         grid=recipe.grid,
@@ -55,7 +59,7 @@ def euler(recipe: Mini, weights: Mapping[str, Tensor], prompts: Sequence[str], f
     )
     x = normal((count, channels, frames, height, width), recipe.config.seed, "preview", device=device)
     sigmas = FlowSchedule(recipe.config.noise.shift).uniform(STEPS)
-    for sigma, following in zip(sigmas, sigmas[1:], strict=False):
+    for sigma, following in pairwise(sigmas):
         timestep = torch.full((2 * count, frames), 1000 * sigma, device=device)
         inputs = (x.repeat(2, 1, 1, 1, 1), timestep, conditions, rule)
         with recipe.compute.autocast():
@@ -68,7 +72,9 @@ def sheet(clips: np.ndarray, labels: Sequence[str]) -> Image.Image:
     """`uint8 [B, T, H, W, 3]` as one row a clip, up to eight frames evenly spread, the label above."""
     count, length, height, width = clips.shape[:4]
     columns = np.unique(np.linspace(0, length - 1, min(COLUMNS, length)).round().astype(int))
-    page = Image.new("RGB", (max(len(columns) * width, 6 * max(map(len, labels))), count * (height + LABEL)), "white")
+    page = Image.new(
+        "RGB", (max(len(columns) * width, 6 * max(map(len, labels))), count * (height + LABEL)), "white"
+    )
     draw = ImageDraw.Draw(page)
     for row, label in enumerate(labels):
         top = row * (height + LABEL)

@@ -32,6 +32,7 @@ def check_choices(where: str, weights: Mapping[str, float], known: tuple[str, ..
     if not any(weights.values()):
         raise ValueError(f"{where}: give at least one of {', '.join(known)} a weight above 0")
 
+
 Config = TypeVar("Config", bound=Strict)
 
 
@@ -44,7 +45,9 @@ def recipes() -> list[dict[str, str]]:
     """Name, command and summary of each recipe; a recipe begins with two comment lines, summary and command."""
     found = []
     for name in recipe_names():
-        lines = [line.removeprefix("#").strip() for line in _read(name).splitlines()[:2] if line.startswith("#")]
+        lines = [
+            line.removeprefix("#").strip() for line in _read(name).splitlines()[:2] if line.startswith("#")
+        ]
         summary, command = [*lines, "", ""][:2]
         found.append({"name": name, "command": command.removeprefix("Run: "), "summary": summary})
     return found
@@ -69,7 +72,9 @@ def describe(reason: ValidationError) -> str:
         if error["type"] == "extra_forbidden":
             parts.append(f"{field} is not a known field")
         else:
-            parts.append(f"{field}: {error['msg'].removeprefix('Value error, ')} (given {str(error['input'])[:80]})")
+            parts.append(
+                f"{field}: {error['msg'].removeprefix('Value error, ')} (given {str(error['input'])[:80]})"
+            )
     return "; ".join(parts)
 
 

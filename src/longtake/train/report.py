@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["RunReport", "ShardReport"]
 
@@ -45,10 +52,15 @@ class RunReport:
     def record(self, record: Mapping[str, object]) -> None:
         """Show one line of the log."""
         self.bar.update(
-            self.task, total=float(str(record["of"])), completed=float(str(record["step"])), description=_words(record)
+            self.task,
+            total=float(str(record["of"])),
+            completed=float(str(record["step"])),
+            description=_words(record),
         )
         if record["kind"] == "validation" or not self.console.is_terminal:
-            self.console.print(f"step {record['step']}/{record['of']}  {_words(record)}", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"step {record['step']}/{record['of']}  {_words(record)}", highlight=False, soft_wrap=True
+            )
 
 
 def _words(record: Mapping[str, object]) -> str:

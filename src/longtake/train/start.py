@@ -70,7 +70,9 @@ def mini_run(config: MiniConfig, data: Path, out: Path, report: Report, *, devic
 def keep_recipe(config: MiniConfig, out: Path) -> None:
     """Write the whole recipe, defaults included, beside the checkpoints."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    (out / RECIPE).write_text(
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
 
 
 def kept_recipe(run: Path) -> MiniConfig:

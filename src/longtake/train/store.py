@@ -57,7 +57,7 @@ class ClipRecord:
     split: str
     """`train` or `held_out`."""
     attributes: Mapping[str, Any]
-    """Summary of the scene: ground, camera, event, and per solid shape, colour, motion."""
+    """Summary of the scene: ground, camera, events, and per solid shape, colour, motion."""
     segments: tuple[Segment, ...]
     """Captions in force, by latent frame; the first starts at 0."""
 
@@ -95,9 +95,13 @@ class Shard:
                 self.latents: Tensor = file.get_tensor("latents")
                 self.scales: Tensor = file.get_tensor("scales")
         except (OSError, SafetensorError, json.JSONDecodeError) as reason:
-            raise UserError(f"shard {folder / name} cannot be read ({reason}); delete it and make it again") from None
+            raise UserError(
+                f"shard {folder / name} cannot be read ({reason}); delete it and make it again"
+            ) from None
         if sidecar.get("format") != FORMAT:
-            raise UserError(f"shard {folder / name} has format {sidecar.get('format')}; this version reads {FORMAT}")
+            raise UserError(
+                f"shard {folder / name} has format {sidecar.get('format')}; this version reads {FORMAT}"
+            )
         self.records = tuple(ClipRecord.from_dict(record) for record in sidecar["clips"])
 
     def clips(self, index: Sequence[int]) -> Tensor:
@@ -120,7 +124,9 @@ class LatentSet:
         self.folder, self.seed = folder, seed
         self.names = tuple(names) if names is not None else shard_names(folder)
         if not self.names:
-            raise UserError(f"{folder} holds no finished shard; make the set: longtake train latents --out {folder}")
+            raise UserError(
+                f"{folder} holds no finished shard; make the set: longtake train latents --out {folder}"
+            )
         self.shards = tuple(Shard(folder, name) for name in self.names)
 
     def __len__(self) -> int:
@@ -148,9 +154,13 @@ class LatentSet:
         """
         rng = numbers(self.seed, "clips", step)
         known = sorted(levels)
-        absent = [level for level in known if not any((level, jump) in self._places for jump in (False, True))]
+        absent = [
+            level for level in known if not any((level, jump) in self._places for jump in (False, True))
+        ]
         if absent:
-            raise UserError(f"{self.folder} has no clips of level {absent}; make some, or take them out of the stage")
+            raise UserError(
+                f"{self.folder} has no clips of level {absent}; make some, or take them out of the stage"
+            )
         weights = np.array([levels[level] for level in known], dtype=np.float64)
         drawn = rng.choice(known, size=len(jumps), p=weights / weights.sum())
         where = rng.random(len(jumps))
