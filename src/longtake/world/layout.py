@@ -59,6 +59,12 @@ ABREAST = Layout(
 )
 
 
+MOVES = {"static": (0.0, 8.0), "pan": (0.078, 6.5), "orbit": (0.40, 9.0), "zoom": (0.16, 6.5)}
+"""Middling amplitude and period (seconds) of each camera move."""
+GROWTH = 1.42
+"""How much larger large solids are than small ones, about."""
+
+
 def sample_layout(rng: np.random.Generator, count: int, motions: list[str]) -> Layout:
     """A layout for so many solids in which each motion has room."""
     if count == 1:
@@ -71,8 +77,7 @@ def sample_layout(rng: np.random.Generator, count: int, motions: list[str]) -> L
 
 def sample_camera(rng: np.random.Generator, move: str, layout: Layout) -> Camera:
     """A camera that looks down at the middle of the ground."""
-    amplitude = {"static": 0.0, "pan": 0.078, "orbit": 0.40, "zoom": 0.16}[move]
-    period = {"static": 8.0, "pan": 6.5, "orbit": 9.0, "zoom": 6.5}[move]
+    amplitude, period = MOVES[move]
     return Camera(
         move=move,
         target=(0.0, 0.58, 0.0),

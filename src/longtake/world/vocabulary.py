@@ -24,3 +24,17 @@ def words() -> tuple[str, ...]:
 
     phrases = [*SHAPES, *COLOURS, *MATERIALS, *SIZES, *wording.all_phrases()]
     return tuple(sorted({word for phrase in phrases for word in wording.split(phrase)} - {","}))
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """The words for what can be asked for, by kind, and then all words of captions."""
+    return {
+        "shapes": SHAPES,
+        "colours": COLOURS,
+        "materials": MATERIALS,
+        "sizes": SIZES,
+        "motions": MOTIONS,
+        "grounds": GROUNDS,
+        "cameras": CAMERAS,
+        "all words": words(),
+    }
