@@ -1,4 +1,5 @@
-"""The benchmarks end to end on a tiny pipeline and an untrained reader: they run, resume and say what they did."""
+"""The benchmarks end to end on a tiny pipeline and an untrained reader: they run, resume and say what they
+did."""
 
 from __future__ import annotations
 

@@ -147,6 +147,33 @@ def reader(
 
 
 @app.command()
+def sheets(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
+    clips: Annotated[int, typer.Option("--clips", min=1, help="How many takes.")] = 50,
+    level: Level = 1,
+    model: Model = "mini",
+    threads: Threads = None,
+) -> None:
+    """Contact sheets of takes without their prompts, and a labels.yaml to fill in by eye."""
+    from longtake.measure.by_eye import sheets as make
+
+    pipe, reader = _open(model, threads)
+    make(pipe, reader, level, clips, out, _progress)
+
+
+@app.command()
+def agreement(
+    sheets: Annotated[Path, typer.Option("--sheets", help="Folder made by `longtake bench sheets`.")],
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """How often the reader agrees with the labels that were filled in by eye."""
+    from longtake.measure.by_eye import agreement as measure
+
+    _finish(measure(sheets), out, as_json)
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Option("--results", help="Folder of the results.")] = FOLDER,
     out: Annotated[Path | None, typer.Option("--out", help="Markdown file; stdout unless given.")] = None,

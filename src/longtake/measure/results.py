@@ -130,17 +130,27 @@ class Ledger:
         self.rows: dict[str, dict[str, Any]] = {}
         if fresh:
             path.unlink(missing_ok=True)
-        about = json.loads(json.dumps(about))
+        self.about: dict[str, Any] = json.loads(json.dumps(about))
         lines = self._lines()
-        if lines and lines[0] != {"about": about}:
+        if lines and lines[0] != {"about": self.about}:
             raise UserError(
-                f"{path} holds another measurement ({_difference(lines[0], about)}); use --fresh to drop it"
+                f"{path} holds another measurement ({_difference(lines[0], self.about)}); use --fresh to drop it"
             )
         if not lines:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"about": about}) + "\n")
+            path.write_text(json.dumps({"about": self.about}) + "\n")
         for row in lines[1:]:
             self.rows[row["key"]] = row
+
+    @classmethod
+    def existing(cls, path: Path) -> Ledger:
+        """The ledger that is there, whatever it is about."""
+        try:
+            with path.open(encoding="utf-8") as file:
+                about = json.loads(file.readline())["about"]
+        except (OSError, json.JSONDecodeError, KeyError) as reason:
+            raise UserError(f"{path} is not a ledger ({reason}); run its benchmark first") from None
+        return cls(path, about)
 
     def __contains__(self, key: str) -> bool:
         return key in self.rows

@@ -1,0 +1,102 @@
+"""Does the reader see what a person sees? Contact sheets without prompts, and the agreement with a person's
+labels.
+
+`sheets` makes takes of held-out prompts, writes one picture of each without its prompt, and a `labels.yaml`
+to fill in. `agreement` compares what was filled in with what the reader read: over clips, all that the person
+was sure of must agree for the clip to count. Unit: share of clips; higher is better. A blank field is not
+compared; a solid whose colour is `unknown` says that there is nothing to be made out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from longtake.errors import UserError
+from longtake.measure.adherence import reading_from_dict
+from longtake.measure.cases import held_out_cases
+from longtake.measure.filming import about_model, film
+from longtake.measure.provenance import provenance
+from longtake.measure.results import Figure, Ledger, Result
+from longtake.measure.stats import share_of
+from longtake.pipeline import Pipeline
+from longtake.world.reader import UNKNOWN, Reader, Reading
+
+__all__ = ["agreement", "agrees", "sheet", "sheets"]
+
+SEED = 9_000_000
+FIELDS = ("colour", "shape", "motion")
+LEAST = 0.90
+
+
+def sheet(frames: np.ndarray, count: int = 8, times: int = 2) -> np.ndarray:
+    """`count` frames spread over a clip uint8 [T, H, W, 3], side by side, enlarged."""
+    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    return np.concatenate(list(frames[chosen]), 1).repeat(times, 0).repeat(times, 1)
+
+
+def sheets(
+    pipe: Pipeline,
+    reader: Reader,
+    level: int,
+    clips: int,
+    out: Path,
+    progress: Callable[[int, int, str], None],
+) -> None:
+    """Make `clips` takes of four seconds; pictures, readings and empty labels go into `out`."""
+    from PIL import Image
+
+    frames = 4 * pipe.fps
+    out.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(out / "readings.jsonl", {**about_model(pipe), "level": level, "frames": frames})
+    cases = held_out_cases(level, clips, first=SEED)
+    for number, case in enumerate(cases):
+        name = f"{number:03d}"
+        if name not in ledger:
+            made = film(pipe, case, frames)
+            Image.fromarray(sheet(made)).save(out / f"{name}.png")
+            ledger.add(name, reading=reader.read(made, pipe.fps).to_dict())
+        progress(number + 1, clips, name)
+    labels = out / "labels.yaml"
+    if not labels.exists():
+        blank = {
+            f"{number:03d}": {"solids": [dict.fromkeys(FIELDS, "")], "ground": ""} for number in range(clips)
+        }
+        labels.write_text(yaml.safe_dump(blank, sort_keys=False))
+
+
+def agrees(label: dict[str, Any], reading: Reading) -> bool:
+    """Whether everything that a person filled in is what the reader read."""
+    named = [solid for solid in label["solids"] if solid["colour"] not in ("", UNKNOWN)]
+    for solid in named:
+        seen = reading.solid(solid["colour"])
+        if seen is None or any(solid[name] and getattr(seen, name) != solid[name] for name in FIELDS):
+            return False
+    return len(named) == len(reading.objects) and label["ground"] in ("", reading.ground)
+
+
+def agreement(folder: Path) -> Result:
+    """How often `labels.yaml` and the readings agree, over the clips that were labelled."""
+    try:
+        labels = yaml.safe_load((folder / "labels.yaml").read_text())
+    except OSError:
+        raise UserError(f"{folder} has no labels.yaml; make sheets first: longtake bench sheets") from None
+    ledger = Ledger.existing(folder / "readings.jsonl")
+    filled = {key: label for key, label in labels.items() if label["ground"] or label["solids"][0]["colour"]}
+    outcomes = {
+        key: agrees(label, reading_from_dict(ledger.rows[key]["reading"])) for key, label in filled.items()
+    }
+    wrong = ", ".join(key for key, right in outcomes.items() if not right)
+    return Result(
+        name="by-eye",
+        title="The reader against a person's labels of generated clips",
+        definition=" ".join((__doc__ or "").split("\n\n", 1)[1].split()),
+        config=ledger.about,
+        figures=(Figure.share("clips on which both agree", share_of(list(outcomes.values())), asked=LEAST),),
+        provenance=provenance("float32"),
+        notes=(f"disagreed on: {wrong}",) if wrong else (),
+    )
