@@ -165,7 +165,7 @@ def test_a_disk_that_fills_leaves_a_file_that_plays(tiny: Path, tmp_path: Path) 
 def test_a_stopped_take_is_a_whole_file(tiny: Path, tmp_path: Path, signum: int, code: int) -> None:
     out = tmp_path / "take.mp4"
     process = start(["-m", "longtake"], "--seconds", 100_000, "--model", tiny, "--out", out)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (out.exists() and out.stat().st_size > 5_000) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signum)
@@ -178,8 +178,11 @@ def test_a_stopped_take_is_a_whole_file(tiny: Path, tmp_path: Path, signum: int,
 
 
 def test_a_command_stopped_before_the_first_chunk_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
-    process = start(["-m", "longtake"], "--model", tiny, "--out", tmp_path / "take.mp4")
-    time.sleep(0.6)  # in the middle of the imports
+    launcher = "import sys; from longtake.cli import main; print('up', flush=True); sys.exit(main())"
+    process = start(["-c", launcher], "--model", tiny, "--out", tmp_path / "take.mp4")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    time.sleep(0.3)  # in the middle of the imports
     process.terminate()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 143
