@@ -24,6 +24,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 MaxMinutes = Annotated[
     float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
 ]
+CodecFolder = Annotated[Path | None, typer.Option("--codec", help="Codec folder; default: mini's own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
@@ -56,7 +57,7 @@ def latents(
         str | None, typer.Option("--levels", help="Weights of the levels, as 1:60,2:30,3:10.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, one thread each.")] = 2,
-    codec: Annotated[Path | None, typer.Option("--codec", help="Codec folder; default: mini's own.")] = None,
+    codec: CodecFolder = None,
     refresh: Annotated[
         int, typer.Option("--refresh", min=0, help="Replace so many of the oldest shards.")
     ] = 0,
@@ -127,14 +128,70 @@ def codec(out: RunFolder, config: Config = "codec", resume: Resume = False) -> N
 
 
 @app.command()
-def export(
-    run: Annotated[Path, typer.Option("--run", help="Folder of a run of `longtake train mini`.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the model, in diffusers' layout.")],
+def reader(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of the reader's set; rendered where it is missing.")
+    ],
+    out: RunFolder,
+    config: Config = "reader",
+    resume: Resume = False,
+    codec: CodecFolder = None,
+    max_minutes: MaxMinutes = math.inf,
 ) -> None:
-    """Write the averaged weights of a run as float16 diffusers folders, with a model card."""
-    from longtake.train.export import export_mini
+    """Train the reader, the oracle that measures what a clip shows."""
+    from longtake.models.patch_codec import PatchCodec
+    from longtake.train.reader import ReaderRecipe, make_set, train
+    from longtake.train.recipe_file import load_config
+    from longtake.train.report import RunReport
 
-    export_mini(run, out)
+    recipe = load_config(config, ReaderRecipe)
+    refuse_old_run(out, resume)
+    make_set(recipe, data, PatchCodec.from_pretrained(codec or SHIPPED_CODEC))
+    with RunReport() as report:
+        train(recipe, data, out, report, max_minutes=max_minutes)
+
+
+@app.command()
+def clip(
+    out: RunFolder, config: Config = "clip", resume: Resume = False, max_minutes: MaxMinutes = math.inf
+) -> None:
+    """Train mini-clip, the small text and image encoder of toybox."""
+    from longtake.train.clip import ClipRecipe, train
+    from longtake.train.recipe_file import load_config
+    from longtake.train.report import RunReport
+
+    recipe = load_config(config, ClipRecipe)
+    refuse_old_run(out, resume)
+    with RunReport() as report:
+        train(recipe, out, report, max_minutes=max_minutes)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Option("--run", help="Folder of a run.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
+    network: Annotated[
+        str, typer.Option("--network", help="What the run trained: mini, reader or clip.")
+    ] = "mini",
+) -> None:
+    """Write a run's averaged weights as float16; mini in diffusers' folders, with a model card."""
+    if network == "mini":
+        from longtake.train.export import export_mini as write
+    elif network == "reader":
+        from longtake.train.reader import export as write
+    elif network == "clip":
+        from longtake.train.clip import export as write
+    else:
+        raise UserError(f"network {network} is not known; use mini, reader or clip")
+    if not any(run.glob("checkpoint-*")):
+        raise UserError(f"{run} holds no checkpoint; train first, or give another folder")
+    write(run, out)
+
+
+def refuse_old_run(out: Path, resume: bool) -> None:
+    """Raise UserError when a run is there and is not to be resumed."""
+    if any(out.glob("checkpoint-*")) and not resume:
+        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
 
 
 def parse_levels(text: str) -> dict[int, float]:

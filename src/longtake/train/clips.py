@@ -25,7 +25,7 @@ TEMPORAL_STRIDE = 4
 EVENTS = ("colour", "motion")
 """What may change in a clip of any level."""
 MARGIN = 1.0
-"""Seconds at a clip's ends that are kept free of events."""
+"""Seconds at a clip's ends that are kept free of events, where it is long enough."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +101,8 @@ def _event_time(rng: np.random.Generator, stretches: tuple[Stretch, ...], config
     if len(stretches) > 1 and rng.random() < 0.5:
         first, last = times[stretches[0].latent_frames - 1], first
         return float(rng.uniform(first, last))
-    return float(rng.uniform(first + MARGIN, last - MARGIN))
+    margin = min(MARGIN, 0.25 * (last - first))
+    return float(rng.uniform(first + margin, last - margin))
 
 
 def caption_latents(
