@@ -1,6 +1,9 @@
 """`longtake train` as typed by a user, and the folders it exports."""
 
 import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,10 @@ from longtake.errors import UserError
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanTransformer
 from longtake.train.app import app, parse_levels
-from longtake.train.config import LatentsConfig, MiniConfig
+from longtake.train.checkpoint import checkpoints
+from longtake.train.config import LatentsConfig, MiniConfig, Stage
 from longtake.train.export import averaged_networks
+from longtake.train.loop import Run
 from longtake.train.recipe_file import load_config, recipe_names
 from longtake.train.start import train_mini
 from tests.train.sets import tiny_config, write_set
@@ -74,8 +79,6 @@ def test_a_run_is_not_overwritten_and_nothing_is_not_resumed(run: tuple[Path, Pa
 
 
 def test_a_finished_run_can_be_lengthened(run: tuple[Path, Path], tmp_path: Path) -> None:
-    import shutil
-
     data, out = run
     shutil.copytree(out, tmp_path / "longer")
     config = tiny_config()
@@ -83,6 +86,23 @@ def test_a_finished_run_can_be_lengthened(run: tuple[Path, Path], tmp_path: Path
     longer = config.model_copy(update={"stages": (*config.stages[:-1], last)})
     assert train_mini(longer, data, tmp_path / "longer", resume=True)
     assert (tmp_path / "longer" / "checkpoint-00000010.safetensors").exists()
+
+
+def test_ctrl_c_ends_the_step_and_saves(
+    run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _ = run
+    step = Run._step
+
+    def interrupted(self: Run, stage: Stage, within: int) -> tuple[float, float]:
+        if self.position.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, stage, within)
+
+    monkeypatch.setattr(Run, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_mini(tiny_config(), data, tmp_path)
+    assert checkpoints(tmp_path)[-1].stem == "checkpoint-00000003"
 
 
 def test_export_writes_folders_that_load_and_a_card(run: tuple[Path, Path], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_set_is_made_once_and_counts_its_parts(data: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in data.iterdir()} == made
     shards = Shards(data)
     assert (len(shards), len(shards.having("plates")), len(shards.having("coded"))) == (4, 2, 0)
-    with pytest.raises(UserError, match="reader-set"):
+    with pytest.raises(UserError, match="holds no finished shard"):
         Shards(data / "nothing")
 
 

@@ -131,15 +131,24 @@ class Run:
         self._load(tensors, "average", self.named)
         self.average = WeightAverage(self.named, self.config.ema_gamma)
 
-    def train(self, *, max_minutes: float = math.inf, max_steps: int | None = None) -> bool:
-        """Train until the stages are done, or a limit is reached; True when they are done. Ends with a checkpoint."""
+    def train(
+        self,
+        *,
+        max_minutes: float = math.inf,
+        max_steps: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Train until the stages are done, a limit is reached or `stop` says so; True when they are done.
+
+        Ends with a checkpoint.
+        """
         end = self.total if max_steps is None else min(self.total, self.position.step + max_steps)
         clock = _Clock(self.position.seconds)
         self.log.leg(self.position.step)
         due_save = _Timer(self.cadence.checkpoint_minutes)
         due_sample = _Timer(self.cadence.sample_minutes)
         window = _Window()
-        while self.position.step < end and clock.minutes() < max_minutes:
+        while self.position.step < end and clock.minutes() < max_minutes and not stop():
             stage, within = stage_at(self.recipe.stages, self.position.step)
             window.add(*self._step(stage, within), stage.batch_size)
             self.position = replace(self.position, step=self.position.step + 1, seconds=clock.total())

@@ -12,6 +12,7 @@ from longtake.errors import UserError
 from longtake.train.checkpoint import checkpoints
 from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
+from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Report, Run
 from longtake.train.mini import Mini
 from longtake.train.plots import require_matplotlib
@@ -45,14 +46,14 @@ def train_mini(
         raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
     if threads:
         torch.set_num_threads(threads)
-    with RunReport() as report:
+    with hold_signals() as stop, RunReport() as report:
         run = mini_run(config, data, out, report, device=device)
         if resume and not run.resume():
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from:
             run.restart_from(restart_from)
         keep_recipe(config, out)
-        return run.train(max_minutes=max_minutes)
+        return run.train(max_minutes=max_minutes, stop=stop)
 
 
 def mini_run(config: MiniConfig, data: Path, out: Path, report: Report, *, device: str = "auto") -> Run:
