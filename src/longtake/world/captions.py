@@ -2,6 +2,7 @@
 
 import zlib
 
+from longtake.errors import UserError
 from longtake.world import held_out
 from longtake.world.events import Event
 from longtake.world.scene import Scene
@@ -10,6 +11,8 @@ from longtake.world.wording import CAMERA, DIRECTION, EVENT, FINITE, GERUND, GRO
 
 SAY_ATTRIBUTE = 0.4
 """How often a solid's size, and its material, is said."""
+MANY = 3
+"""The level whose templates take any number of solids."""
 SAY_CAMERA = {"static": 0.1, "pan": 0.8, "orbit": 0.8, "zoom": 0.8}
 
 
@@ -70,14 +73,15 @@ def _templates(level: int, split: str) -> tuple[str, ...]:
     return tuple(template for template in TEMPLATES[level] if (template in held) == (split == "held_out"))
 
 
-def _choose(scene: Scene, wording: int, split: str) -> tuple[str, list[int]]:
-    """The template and the order in which the solids are named."""
+def template_of(scene: Scene, wording: int, split: str) -> tuple[str, list[int]]:
+    """The template that a wording takes, and the order in which it names the solids."""
     passing = _passes(scene)
     if passing and split != "held_out" and _share(wording, "past") < 0.5:
         return _pick(wording, "template", PAST), list(passing)
     order = list(range(len(scene.solids)))
     turn = int(_share(wording, "order") * len(order))
-    return _pick(wording, "template", _templates(scene.level, split)), order[turn:] + order[:turn]
+    family = scene.level if scene.level == len(order) else MANY
+    return _pick(wording, "template", _templates(family, split)), order[turn:] + order[:turn]
 
 
 def _slots(moment: SceneState, order: list[int], wording: int) -> dict[str, str]:
@@ -105,7 +109,11 @@ def caption(scene: Scene, *, seconds: float = 0.0, wording: int | None = None, s
     """
     wording = scene.seed if wording is None else wording
     moment = state(scene, seconds)
-    template, order = _choose(scene, wording, split)
+    if not moment.solids:
+        raise UserError(
+            f"at second {seconds} the scene shows no solid, so it has no caption; use another time"
+        )
+    template, order = template_of(scene, wording, split)
     sentence = template.format(**_slots(moment, order, wording))
     if _share(wording, "say camera") < SAY_CAMERA[moment.camera]:
         sentence += ", " + _pick(wording, "camera", CAMERA[moment.camera])

@@ -14,6 +14,8 @@ from longtake.world.vocabulary import TRAVELLING
 
 SETTLE = 0.5 * BLEND
 """Seconds a solid still drifts when it stops."""
+INSTANT = 1e-3
+"""Seconds ahead that tell the direction of the very moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +92,7 @@ def reverse(solid: Solid, at: float) -> Solid:
         phase = before.phase + before.rate * (at - before.start)
         leg = replace(before, start=at, rate=-before.rate, phase=phase, pose=pose)
         return replace(solid, legs=(*solid.legs, leg))
-    heading = heading_at(before, at) + math.pi
+    heading = heading_at(before, at, INSTANT) + math.pi
     along = (spot[0] - before.origin[0]) * math.cos(heading) + (spot[1] - before.origin[1]) * math.sin(
         heading
     )

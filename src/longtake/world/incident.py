@@ -17,6 +17,8 @@ def _fits(solid: Solid, kind: str, several: bool, split: str) -> bool:
         return motion != "stay" and held_out.may_show((solid.shape, solid.colour(), "stay"), split)
     if kind == "reverse":
         return motion == "orbit" or motion in TRAVELLING
+    if kind == "enter" and split == "held_out":
+        return several and (solid.shape, solid.colour(), motion) not in held_out.combinations()
     return several or kind not in ("enter", "leave")
 
 

@@ -30,6 +30,8 @@ class Layout:
     """Of the camera, in metres."""
     pitch: tuple[float, float] = (0.40, 0.52)
     """Range of angles by which the camera looks down, in radians."""
+    steady: bool = False
+    """Whether it fills the picture's width, so that the camera neither pans nor zooms."""
 
 
 def _plots(*rows: tuple[float, float, float, float]) -> tuple[Plot, ...]:
@@ -56,6 +58,7 @@ ABREAST = Layout(
     plots=_plots((-2.0, 0.0, 0.45, 0.9), (0.0, 0.0, 0.45, 0.9), (2.0, 0.0, 0.45, 0.9)),
     radii=(0.46, 0.64),
     distance=7.9,
+    steady=True,
 )
 
 
@@ -77,6 +80,7 @@ def sample_layout(rng: np.random.Generator, count: int, motions: list[str]) -> L
 
 def sample_camera(rng: np.random.Generator, move: str, layout: Layout) -> Camera:
     """A camera that looks down at the middle of the ground."""
+    move = "static" if layout.steady and move in ("pan", "zoom") else move
     amplitude, period = MOVES[move]
     return Camera(
         move=move,

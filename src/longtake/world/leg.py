@@ -30,10 +30,10 @@ def direction_of(heading: float) -> str:
     return "towards" if z > 0 else "away"
 
 
-def heading_at(leg: Leg, seconds: float) -> float:
+def heading_at(leg: Leg, seconds: float, ahead: float = AHEAD) -> float:
     """Where a travelling leg goes in the next moments, as its path turns at its bounds."""
     elapsed = max(seconds, 0.0) - leg.start
-    onward = wave(leg.rate * (elapsed + AHEAD) + leg.phase) >= wave(leg.rate * elapsed + leg.phase)
+    onward = wave(leg.rate * (elapsed + ahead) + leg.phase) >= wave(leg.rate * elapsed + leg.phase)
     return leg.heading if onward else leg.heading + math.pi
 
 

@@ -61,10 +61,10 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, widt
 
 def _strip(scene: Scene, size: int) -> Image.Image:
     """A few frames of a scene side by side."""
-    frames = render(scene, FRAMES[-1] + 1, size=(size, size)).frames
     picture = Image.new("RGB", (len(FRAMES) * (size + GAP) - GAP, size), PAPER)
-    for place, frame in enumerate(FRAMES):
-        picture.paste(Image.fromarray(frames[frame]), (place * (size + GAP), 0))
+    for place, number in enumerate(FRAMES):
+        frame = render(scene, 1, start=number, size=(size, size)).frames[0]
+        picture.paste(Image.fromarray(frame), (place * (size + GAP), 0))
     return picture
 
 
@@ -102,4 +102,4 @@ def draw(seed: int = 0, size: int = 192) -> Image.Image:
 
 def sheet(path: Path, seed: int = 0, size: int = 192) -> None:
     """Write the sheet as a PNG file."""
-    draw(seed, size).save(path, format="PNG", optimize=True)
+    draw(seed, size).save(path, format="PNG")
