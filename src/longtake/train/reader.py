@@ -26,10 +26,10 @@ from longtake.train.reader_batch import ReaderBatch, draw_batch
 from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
 from longtake.world.labels import OPEN
 from longtake.world.reader import Trust, write_config
-from longtake.world.reader_net import ReaderConfig, ReaderNet, locate
+from longtake.world.reader_net import Found, ReaderConfig, ReaderNet, locate
 from longtake.world.windows import WindowDraw
 
-__all__ = ["ReaderRecipe", "ReaderTraining", "export", "losses", "make_set", "train"]
+__all__ = ["ReaderRecipe", "ReaderTraining", "export", "make_set", "train"]
 
 
 class ReaderRecipe(Strict):
@@ -54,7 +54,9 @@ class ReaderRecipe(Strict):
     found_share: Share = 0.7
     """Share of solids located by the finder instead of by the truth, once it has learned to."""
     found_after: PositiveInt = 600
-    """Step from which on it is trusted with that."""
+    """Step from which on it is trusted with that, and trained in some steps only."""
+    finder_every: PositiveInt = 3
+    """It is then trained in every third step; the solid reader takes longer to learn."""
     stages: tuple[Stage, ...]
     """Stretches of training."""
     optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
@@ -117,35 +119,37 @@ def _asked_binary(logits: Tensor, answers: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits[asked], answers[asked].float())
 
 
-def losses(
-    net: ReaderNet, batch: ReaderBatch, rng: np.random.Generator, found_share: float
-) -> dict[str, Tensor]:
-    """Every loss of a batch by name. Solids are located by truth, shaken a little, or by the finder's own
-    maps."""
-    found = net.finder(batch.frames)
+def finder_losses(found: Found, batch: ReaderBatch) -> dict[str, Tensor]:
+    """Losses of the finder by name."""
     maps = -(batch.shares * found.maps.log_softmax(2)).sum(2).mean((1, 2, 3))
-    values = {
+    return {
         "maps": 4.0 * maps[batch.mapped].sum() / max(1, int(batch.mapped.sum())),
         "present": 2.0 * _asked_binary(found.present, batch.present),
         "ground": 0.5 * _asked(found.ground, batch.ground),
         "camera": 0.5 * _asked(found.camera, batch.camera),
         "legible": _asked_binary(found.legible, batch.legible),
     }
-    if not len(batch.clip):
-        return values
+
+
+def solid_losses(
+    net: ReaderNet, found: Found, batch: ReaderBatch, rng: np.random.Generator, found_share: float
+) -> dict[str, Tensor]:
+    """Losses of the solid reader by name; solids are located by truth or by the finder's maps, and shaken."""
     own = found.maps.detach().softmax(2)[batch.clip, :, batch.colour]
     true = batch.shares[batch.clip, :, batch.colour]
     trusted = torch.from_numpy(rng.random(len(batch.clip)) < found_share)
     share = torch.where(trusted[:, None, None, None], own, true)
     middle, side = locate(share)
-    shake = rng.normal(0.0, 0.008, middle.shape) + rng.normal(0.0, 0.012, (len(middle), 1, 2))
+    shake = rng.normal(0.0, 0.003, middle.shape) + rng.normal(0.0, 0.012, (len(middle), 1, 2))
     middle = middle + torch.from_numpy(shake).float()
-    side = side * torch.from_numpy(rng.uniform(0.85, 1.18, (len(side), 1))).float()
-    read = net.solids(*net.glimpses(batch.frames[batch.clip], share, middle, side))
-    values["whole"] = _asked_binary(read.legible, batch.whole)
-    for name, logits in read.answers.items():
-        values[name] = (1.0 if name in ("shape", "motion") else 0.3) * _asked(logits, batch.answers[name])
-    return values
+    side = side * torch.from_numpy(rng.uniform(0.9, 1.1, (len(side), 1))).float()
+    read = net.read_at(batch.frames, found, batch.clip, share, middle, side)
+    weights = {"shape": 1.0, "motion": 1.0}
+    answers = {
+        name: weights.get(name, 0.3) * _asked(logits, batch.answers[name])
+        for name, logits in read.answers.items()
+    }
+    return {"whole": _asked_binary(read.legible, batch.whole), **answers}
 
 
 class ReaderTraining:
@@ -172,8 +176,14 @@ class ReaderTraining:
             faulty_share=recipe.faulty_share,
             coded_share=recipe.coded_share,
         )
+        finding = step < recipe.found_after or step % recipe.finder_every == 0 or not len(batch.clip)
+        with torch.set_grad_enabled(finding):
+            found = self.net.finder(batch.frames)
         share = recipe.found_share if step >= recipe.found_after else 0.0
-        return torch.stack(list(losses(self.net, batch, rng, share).values())).sum()
+        values = [*finder_losses(found, batch).values()] if finding else []
+        if len(batch.clip):
+            values += solid_losses(self.net, found, batch, rng, share).values()
+        return torch.stack(values).sum()
 
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
@@ -210,7 +220,7 @@ def _hits(net: ReaderNet, batch: ReaderBatch) -> dict[str, Tensor]:
         "camera": (found.camera.argmax(1), batch.camera),
     }
     if len(batch.clip):
-        read = net.read(batch.frames[batch.clip], found.maps.softmax(2)[batch.clip, :, batch.colour])
+        read = net.read(batch.frames, found, batch.clip, batch.colour)
         guesses["whole"] = (read.legible > 0, batch.whole)
         guesses |= {name: (logits.argmax(1), batch.answers[name]) for name, logits in read.answers.items()}
     return {

@@ -71,7 +71,7 @@ class Shards:
         self.names = sorted(path.stem.removeprefix("labels-") for path in folder.glob("labels-*.npz"))
         if not self.names:
             raise UserError(
-                f"{folder} holds no finished shard; make the set: longtake train reader-set --out {folder}"
+                f"{folder} holds no finished shard; train renders it: longtake train reader --data {folder}"
             )
         self.parts = {
             name: [np.load(folder / f"{name}-{shard}.npy", mmap_mode="r") for shard in self.names]

@@ -222,7 +222,7 @@ class Reader:
         answers = {name: torch.zeros(*present.shape, len(choices)) for name, choices in self.config.answers}
         clip, colour = torch.nonzero(present >= self.trust.present, as_tuple=True)
         if len(clip):
-            read = self.net.read(frames[clip], found.maps.softmax(2)[clip, :, colour])
+            read = self.net.read(frames, found, clip, colour)
             whole[clip, colour] = read.legible.sigmoid()
             for name, logits in read.answers.items():
                 answers[name][clip, colour] = logits.softmax(1)

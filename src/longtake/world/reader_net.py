@@ -35,10 +35,16 @@ class ReaderConfig:
     """Rows and columns of the colour maps."""
     glimpse: int = 32
     """Rows and columns of a window around a solid."""
-    zoom: float = 2.4
+    zoom: float = 1.9
     """Side of that window over the side of a square with the solid's area."""
     camera_lag: int = 4
-    """Frames between the two views from which the finder sees camera movement."""
+    """Frames between the two views from which the finder sees movement of the whole picture."""
+    drift_reach: tuple[int, int] = (3, 2)
+    """Largest shift (across, down) that is tried between those views, in pixels of the halved frame."""
+    drift_cells: int = 4
+    """Rows and columns of cells in which shifts are tried."""
+    drift_width: int = 32
+    """Channels that describe the movement of the whole picture."""
     solid_lags: tuple[int, ...] = (1, 3)
     """Frames between the views from which the solid reader sees turning and the ground going by."""
     finder_width: int = 32
@@ -47,6 +53,8 @@ class ReaderConfig:
     """Channels of the solid reader's first layer."""
     feature: int = 96
     """Channels of a solid's features in time."""
+    track_width: int = 48
+    """Channels that describe a solid's path."""
     answers: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("shape", vocabulary.SHAPES),
         ("motion", vocabulary.MOTIONS),
@@ -76,6 +84,8 @@ class Found:
     """[B, cameras]."""
     legible: Tensor
     """[B]: whether this is a clip that can be read."""
+    drift: Tensor
+    """[B, T, drift_width]: features of how the whole picture moves, which the solid reader needs too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +102,10 @@ def _conv(channels: int, width: int, *, kernel: int = 3, stride: int = 1) -> nn.
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.GroupNorm(8, width), nn.SiLU()
     )
+
+
+PATH = 7
+"""Channels of `path_features`."""
 
 
 class _InTime(nn.Module):
@@ -113,6 +127,23 @@ class _InTime(nn.Module):
         return torch.cat([x_NCT.mean(2), x_NCT.amax(2)], 1)
 
 
+class _Track(nn.Module):
+    """Convolutions over a path without norms, for how far something moves matters: [N, T, C] -> [N, 3 width]."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(channels, width, 5, padding=2),
+            nn.SiLU(),
+            nn.Conv1d(width, width, 5, padding=4, dilation=2),
+            nn.SiLU(),
+        )
+
+    def forward(self, x_NTC: Tensor) -> Tensor:
+        x_NCT = self.layers(x_NTC.transpose(1, 2))
+        return torch.cat([x_NCT.mean(2), x_NCT.amax(2), x_NCT.amin(2)], 1)
+
+
 def lagged(frames: Tensor, lag: int) -> Tensor:
     """Each frame's change since `lag` frames before; the first frames are compared with the very first.
 
@@ -120,6 +151,29 @@ def lagged(frames: Tensor, lag: int) -> Tensor:
     """
     earlier = torch.arange(frames.shape[1], device=frames.device).sub(lag).clamp(min=0)
     return frames - frames[:, earlier]
+
+
+def shift_costs(frames: Tensor, config: ReaderConfig) -> Tensor:
+    """How badly each cell fits what was there `camera_lag` frames before, for every shift that is tried.
+
+    `frames` is [B, T, 3, H, W]; returns [B, T, shifts * cells], 0 where a shift is as good as the mean shift.
+    """
+    across, down = config.drift_reach
+    grey = F.avg_pool2d(frames.mean(2), 3, 1, 1)
+    lag = torch.arange(grey.shape[1], device=grey.device).sub(config.camera_lag).clamp(min=0)
+    earlier = F.pad(grey[:, lag], (across, across, down, down), mode="replicate")
+    height, width = grey.shape[2:]
+    costs = torch.stack(
+        [
+            F.adaptive_avg_pool2d(
+                (grey - earlier[:, :, y : y + height, x : x + width]).abs(), config.drift_cells
+            ).flatten(2)
+            for y in range(2 * down + 1)
+            for x in range(2 * across + 1)
+        ],
+        2,
+    )
+    return (costs / (costs.mean(2, keepdim=True) + 0.01) - 1.0).flatten(2)
 
 
 class Finder(nn.Module):
@@ -139,8 +193,10 @@ class Finder(nn.Module):
         self.scene = nn.Linear(3 * coarse, coarse)
         self.legible = nn.Sequential(nn.Linear(2 * coarse, 32), nn.SiLU(), nn.Linear(32, 1))
         self.ground = nn.Linear(coarse, len(config.grounds))
-        self.squeeze = nn.Conv2d(coarse, 16, 1)
-        self.course = _InTime(16 * 9, 48)
+        across, down = config.drift_reach
+        shifts = (2 * across + 1) * (2 * down + 1)
+        self.drift = nn.Sequential(nn.Linear(shifts * config.drift_cells**2, config.drift_width), nn.SiLU())
+        self.course = _InTime(config.drift_width, 48)
         self.camera = nn.Linear(96, len(config.cameras))
 
     def forward(self, frames_BTCHW: Tensor) -> Found:
@@ -153,13 +209,14 @@ class Finder(nn.Module):
         maps = self.maps(mixed).unflatten(0, (batch, time))
         moments = torch.cat([coarse.mean((2, 3)), coarse.std((2, 3)), coarse.amax((2, 3))], 1)
         scene = F.silu(self.scene(moments)).unflatten(0, (batch, time))
-        moved = F.adaptive_avg_pool2d(self.squeeze(coarse), 3).flatten(1).unflatten(0, (batch, time))
+        drift = self.drift(shift_costs(half, self.config))
         return Found(
             maps=maps,
             present=self._presence(maps, mixed.unflatten(0, (batch, time))),
             ground=self.ground(scene.mean(1)),
-            camera=self.camera(self.course(moved)),
+            camera=self.camera(self.course(drift)),
             legible=self.legible(torch.cat([scene.mean(1), scene.amax(1)], 1)).squeeze(1),
+            drift=drift,
         )
 
     def _presence(self, maps: Tensor, mixed: Tensor) -> Tensor:
@@ -185,18 +242,19 @@ class SolidReader(nn.Module):
             _conv(64, config.feature, stride=2),
         )
         self.view = nn.Linear(config.feature * 16, config.feature)
-        self.course = _InTime(config.feature + 4, config.feature)
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(3 * config.feature, len(choices)) for name, choices in config.answers}
-        )
-        self.legible = nn.Linear(3 * config.feature, 1)
+        self.course = _InTime(config.feature, config.feature)
+        self.track = _Track(PATH + config.drift_width, config.track_width)
+        whole = 3 * config.feature + 3 * config.track_width
+        self.heads = nn.ModuleDict({name: nn.Linear(whole, len(choices)) for name, choices in config.answers})
+        self.legible = nn.Linear(whole, 1)
 
-    def forward(self, views_NTCHW: Tensor, path_NT4: Tensor) -> Read:
+    def forward(self, views_NTCHW: Tensor, path_NTP: Tensor, drift_NTD: Tensor) -> Read:
         number, time = views_NTCHW.shape[:2]
         seen = F.silu(self.view(self.layers(views_NTCHW.flatten(0, 1)).flatten(1))).unflatten(
             0, (number, time)
         )
-        whole = torch.cat([self.course(torch.cat([seen, path_NT4], 2)), seen.mean(1)], 1)
+        track = self.track(torch.cat([path_NTP, drift_NTD], 2))
+        whole = torch.cat([self.course(seen), seen.mean(1), track], 1)
         answers = {name: head(whole) for name, head in self.heads.items()}
         return Read(answers=answers, legible=self.legible(whole).squeeze(1))
 
@@ -237,8 +295,8 @@ class ReaderNet(nn.Module):
         self.finder = Finder(config)
         self.solids = SolidReader(config)
 
-    def glimpses(self, frames: Tensor, share: Tensor, middle: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows that follow the solids, and the solids' paths.
+    def views(self, frames: Tensor, share: Tensor, middle: Tensor, side: Tensor) -> Tensor:
+        """Windows that follow the solids.
 
         Args:
             frames: [N, T, 3, H, W], the clip of each solid.
@@ -246,11 +304,10 @@ class ReaderNet(nn.Module):
             middle: [N, T, 2]; side: [N, T]; from `locate`.
 
         Returns:
-            [N, T, channels, glimpse, glimpse] and [N, T, 4].
+            [N, T, channels, glimpse, glimpse].
         """
         number, time = frames.shape[:2]
-        spread = side.median(1, keepdim=True).values
-        reach = (self.config.zoom * spread).clamp(0.12, 1.0)
+        reach = (self.config.zoom * side.median(1, keepdim=True).values).clamp(0.12, 1.0)
         steps = (torch.arange(self.config.glimpse, device=frames.device) + 0.5) / self.config.glimpse - 0.5
         offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), 2)
         points = 2.0 * (middle[:, :, None, None] + reach[:, :, None, None, None] * offsets) - 1.0
@@ -258,15 +315,35 @@ class ReaderNet(nn.Module):
         looks = _sample(frames.flatten(0, 1), points).unflatten(0, (number, time))
         cover = _sample(share.flatten(0, 1).unsqueeze(1), points).unflatten(0, (number, time))
         changes = [3.0 * lagged(looks, lag) for lag in self.config.solid_lags]
-        path = torch.cat(
-            [middle - 0.5, (side / spread).log().unsqueeze(2), spread.log().expand_as(side).unsqueeze(2)], 2
-        )
-        return torch.cat([looks, cover, *changes], 2), path
+        return torch.cat([looks, cover, *changes], 2)
 
-    def read(self, frames: Tensor, share: Tensor) -> Read:
-        """Read N solids, each given with its clip [N, T, 3, H, W] and colour map [N, T, h, w]."""
+    def read(self, frames: Tensor, found: Found, clip: Tensor, colour: Tensor) -> Read:
+        """Read the solids of `colour` [N] in the windows `clip` [N] of `frames` [B, T, 3, H, W]."""
+        share = found.maps.detach().softmax(2)[clip, :, colour]
         middle, side = locate(share)
-        return self.solids(*self.glimpses(frames, share, middle, side))
+        return self.read_at(frames, found, clip, share, middle, side)
+
+    def read_at(
+        self, frames: Tensor, found: Found, clip: Tensor, share: Tensor, middle: Tensor, side: Tensor
+    ) -> Read:
+        """Read solids that were located already; training locates some by the truth."""
+        views = self.views(frames[clip], share, middle, side)
+        others = found.present.detach().sigmoid().sum(1)[clip]
+        return self.solids(views, path_features(middle, side, others), found.drift[clip])
+
+
+def path_features(middle: Tensor, side: Tensor, solids: Tensor) -> Tensor:
+    """Place, movement and size over time [N, T, PATH], scaled to about 1, and how many solids share the
+    scene."""
+    time = side.shape[1]
+    spread = side.median(1, keepdim=True).values
+    still = [(spread.log() + 1.5).expand(-1, time), (solids - 2.0).unsqueeze(1).expand(-1, time)]
+    parts = [
+        (middle - 0.5) * 4.0,
+        lagged(middle, 1) * 30.0,
+        torch.stack([(side / spread).log() * 4.0, *still], 2),
+    ]
+    return torch.cat(parts, 2)
 
 
 def _sample(images: Tensor, points: Tensor) -> Tensor:
