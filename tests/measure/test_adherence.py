@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longtake.measure.adherence import figures, reading_from_dict, score, shuffled
 from longtake.measure.cases import Asked, AskedSolid, Case, change_cases, held_out_cases
-from longtake.measure.quality import change_outcome
+from longtake.measure.change import outcome as change_outcome
 from longtake.world.held_out import combinations
 from longtake.world.reader import Reading, ReadSolid
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from longtake.measure import quality
+from longtake.measure.bench import CHANCE, TRUTH, Bench, Progress
+from longtake.measure.change import change
 from longtake.measure.length import length
+from longtake.measure.quality import adherence, long
 from longtake.world.reader import Reader, Trust
 from longtake.world.reader_net import ReaderConfig, ReaderNet
 from tests.tiny import tiny_pipeline
@@ -22,8 +24,20 @@ def reader() -> Reader:
     return Reader(ReaderNet(ReaderConfig()), Trust(legible=0.0, solid=0.0, answer=0.0))
 
 
+def bench(reader: Reader, out: Path, progress: Progress = lambda *_: None) -> Bench:
+    return Bench(
+        pipe=tiny_pipeline(),
+        reader=reader,
+        level=1,
+        prompts=2,
+        out=out,
+        progress=progress,
+        pictures=out / "sheets",
+    )
+
+
 def test_adherence_goes_on_after_a_stop_and_counts_controls(tmp_path: Path, reader: Reader) -> None:
-    pipe, seen = tiny_pipeline(), []
+    seen: list[str] = []
 
     def stop(done: int, total: int, key: str) -> None:
         seen.append(key)
@@ -31,28 +45,29 @@ def test_adherence_goes_on_after_a_stop_and_counts_controls(tmp_path: Path, read
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        quality.adherence(pipe, reader, 1, 2, tmp_path, stop)
+        adherence(bench(reader, tmp_path, stop))
     first = (tmp_path / "adherence-level1.jsonl").read_text()
-    result = quality.adherence(pipe, reader, 1, 2, tmp_path, stop)
+    result = adherence(bench(reader, tmp_path, stop))
     assert (tmp_path / "adherence-level1.jsonl").read_text().startswith(first)
+    assert len(list((tmp_path / "sheets").glob("*.png"))) == 2
     assert json.loads(first.splitlines()[1])["prompt"]
     names = [(figure.name, figure.note) for figure in result.figures]
-    for note in ("", quality.TRUTH, quality.CHANCE):
+    for note in ("", TRUTH, CHANCE):
         assert ("colour", note) in names
     asked = {figure.name: figure.asked for figure in result.figures if not figure.note}
     assert (asked["colour"], asked["motion"]) == (">= 0.9", ">= 0.85")
 
 
 def test_long_reads_the_late_frames_and_looks_for_cuts(tmp_path: Path, reader: Reader) -> None:
-    result = quality.long(tiny_pipeline(), reader, 1, 2, tmp_path, lambda *_: None, window=(24, 40))
+    result = long(bench(reader, tmp_path), window=(24, 40))
     figures = {figure.name: figure for figure in result.figures if not figure.note.startswith("control")}
     assert figures["cuts"].asked == "<= 0"
     assert figures["object flow within 50–200 % of toybox's"].count == 2
 
 
 def test_change_reports_both_kinds(tmp_path: Path, reader: Reader) -> None:
-    result = quality.change(tiny_pipeline(), reader, 1, 2, tmp_path, lambda *_: None)
-    counts = {figure.name: figure.count for figure in result.figures}
+    result = change(bench(reader, tmp_path))
+    counts = {figure.name: figure.count for figure in result.figures if not figure.note}
     assert (counts["new colour read"], counts["new motion read"], counts["new either read"]) == (1, 1, 2)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from longtake.measure.bench import Bench
     from longtake.measure.results import Result
     from longtake.pipeline import Pipeline
     from longtake.world.reader import Reader
@@ -26,6 +27,10 @@ Prompts = Annotated[int, typer.Option("--prompts", min=2, help="How many held-ou
 Quick = Annotated[bool, typer.Option("--quick", help="8 prompts, into a result of its own.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Begin again instead of going on.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default=False)]
+Pictures = Annotated[
+    Path | None,
+    typer.Option("--pictures", help="Folder for a contact sheet of each take.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of Markdown.")]
 
 QUICK = 8
@@ -44,15 +49,17 @@ def adherence(
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
+    pictures: Pictures = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """The first four seconds of held-out prompts, read back: colour, shape, motion, pairing, ground."""
-    from longtake.measure import quality
+    from longtake.measure.quality import adherence as measure
 
-    pipe, reader = _open(model, threads)
-    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
-    _finish(quality.adherence(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+    bench = _bench(
+        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
+    )
+    _finish(measure(bench), bench.out, as_json)
 
 
 @app.command("long")
@@ -63,15 +70,17 @@ def late(
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
+    pictures: Pictures = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """The same takes at frames 1000 to 1200: read back, cuts, motion against toybox's."""
-    from longtake.measure import quality
+    from longtake.measure.quality import long
 
-    pipe, reader = _open(model, threads)
-    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
-    _finish(quality.long(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+    bench = _bench(
+        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
+    )
+    _finish(long(bench), bench.out, as_json)
 
 
 @app.command()
@@ -82,15 +91,17 @@ def change(
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
+    pictures: Pictures = None,
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """A colour or a motion changes in the prompt at second 4: seen by second 8, and the rest kept?"""
-    from longtake.measure import quality
+    from longtake.measure.change import change as measure
 
-    pipe, reader = _open(model, threads)
-    folder, count = (out / "quick", QUICK) if quick else (out, prompts)
-    _finish(quality.change(pipe, reader, level, count, folder, _progress, fresh=fresh), folder, as_json)
+    bench = _bench(
+        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
+    )
+    _finish(measure(bench), bench.out, as_json)
 
 
 @app.command()
@@ -186,6 +197,24 @@ def report(
         typer.echo(text, nl=False)
     else:
         out.write_text(text, encoding="utf-8")
+
+
+def _bench(
+    model: str, threads: int | None, level: int, prompts: int, out: Path, pictures: Path | None, fresh: bool
+) -> Bench:
+    from longtake.measure.bench import Bench
+
+    pipe, reader = _open(model, threads)
+    return Bench(
+        pipe=pipe,
+        reader=reader,
+        level=level,
+        prompts=prompts,
+        out=out,
+        progress=_progress,
+        fresh=fresh,
+        pictures=pictures,
+    )
 
 
 def _open(model: str, threads: int | None) -> tuple[Pipeline, Reader]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from longtake.measure.cases import Case
 from longtake.pipeline import Pipeline
-from longtake.take import Chunk
 from longtake.timeline import Cue, Timeline
 
-__all__ = ["about_model", "film", "seconds_to_frames", "timeline_of"]
+__all__ = ["about_model", "film", "timeline_of"]
 
 
 def timeline_of(case: Case) -> str | Timeline:
@@ -23,23 +21,10 @@ def timeline_of(case: Case) -> str | Timeline:
     return Timeline(cues=(Cue(prompt=case.prompt, at=0.0), Cue(prompt=prompt, at=at)))
 
 
-def film(pipe: Pipeline, case: Case, num_frames: int, *, keep: tuple[int, int] | None = None) -> np.ndarray:
-    """Frames of a take, uint8 [T, H, W, 3]; only `keep` = (first, end) are held in memory."""
-    first, end = keep or (0, num_frames)
-    parts = [
-        chunk.frames[max(0, first - chunk.start_frame) : max(0, end - chunk.start_frame)]
-        for chunk in _chunks(pipe, case, num_frames)
-    ]
-    return np.concatenate([part for part in parts if len(part)])
-
-
-def _chunks(pipe: Pipeline, case: Case, num_frames: int) -> Iterator[Chunk]:
-    yield from pipe.stream(timeline_of(case), seed=case.seed, num_frames=num_frames)
-
-
-def seconds_to_frames(pipe: Pipeline, seconds: float) -> int:
-    """Whole frames in so many seconds."""
-    return round(seconds * pipe.fps)
+def film(pipe: Pipeline, case: Case, num_frames: int) -> np.ndarray:
+    """Frames of the case's take, uint8 [T, H, W, 3]."""
+    take = pipe.stream(timeline_of(case), seed=case.seed, num_frames=num_frames)
+    return np.concatenate([chunk.frames for chunk in take])
 
 
 def about_model(pipe: Pipeline) -> dict[str, Any]:
