@@ -40,7 +40,7 @@ class LatentsConfig(Strict):
     """Training clips."""
     levels: Levels = {1: 0.6, 2: 0.3, 3: 0.1}
     """Shares of the toybox levels."""
-    latent_frames: PositiveInt = 16
+    latent_frames: PositiveInt = 14
     """Latent frames of a clip."""
     size: PositiveInt = 96
     """Height and width in pixels."""
@@ -190,7 +190,7 @@ class MiniConfig(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on CUDA and on CPUs with AMX, float32 elsewhere."""
     compile: bool = False
-    """Whether the transformer goes through torch.compile."""
+    """Whether the transformer's blocks go through torch.compile: minutes at the start of a stage, faster steps."""
     checkpoint_minutes: PositiveFloat = 10.0
     sample_minutes: PositiveFloat = 30.0
     log_steps: PositiveInt = 20

@@ -59,7 +59,9 @@ class Mini:
         self.stages = config.stages
         self.data = LatentSet(data, seed=config.seed)
         self.networks = build_networks(config, self.data.latent_shape[0], words).to(compute.device)
-        self.forward = torch.compile(self.networks) if config.compile else self.networks
+        if config.compile:
+            for block in self.networks.transformer.blocks:
+                block.compile(dynamic=False)
         _, _, height, width = self.data.latent_shape
         self.grid = self.networks.transformer.config.grid(height, width)
 
@@ -114,7 +116,7 @@ class Mini:
     def _velocity(self, noisy: Tensor, sigma: Tensor, conditions: Conditions, mask: Tensor | None) -> Tensor:
         rule = WholeClip(grid=self.grid, positions=tuple(range(noisy.shape[2])), mask=mask)
         with self.compute.autocast():
-            velocity: Tensor = self.forward(noisy, 1000 * sigma, conditions, rule)
+            velocity: Tensor = self.networks(noisy, 1000 * sigma, conditions, rule)
         return velocity
 
     def _with_clean_past(
@@ -133,7 +135,7 @@ class Mini:
         )
         both = conditions._replace(segment=torch.cat([conditions.segment, conditions.segment], dim=1))
         with self.compute.autocast():
-            velocity: Tensor = self.forward(
+            velocity: Tensor = self.networks(
                 torch.cat([past, noisy], dim=2), 1000 * torch.cat([light, sigma], dim=1), both, rule
             )
         return velocity[:, :, frames:]
