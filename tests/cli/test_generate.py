@@ -153,7 +153,7 @@ def start(launcher: list[str], *args: object) -> subprocess.Popen[str]:
 def test_a_disk_that_fills_leaves_a_file_that_plays(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "take.mp4"
     process = start(["-c", SMALL_DISK], "--seconds", 600, "--model", tiny, "--scale", 4, "--out", out)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=300)
     video, _ = read_video(out)
     kept = f"the {len(video)} frames before it play"
     assert process.returncode == 2
@@ -169,7 +169,7 @@ def test_a_stopped_take_is_a_whole_file(tiny: Path, tmp_path: Path, signum: int,
     while not (out.exists() and out.stat().st_size > 5_000) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signum)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == code
     assert stderr == ""
     video, _ = read_video(out)
@@ -184,7 +184,7 @@ def test_a_command_stopped_before_the_first_chunk_leaves_nothing(tiny: Path, tmp
     assert process.stdout.readline() == "up\n"
     time.sleep(0.3)  # in the middle of the imports
     process.terminate()
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 143
     assert "Traceback" not in stderr
     assert not (tmp_path / "take.mp4").exists()

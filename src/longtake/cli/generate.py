@@ -14,6 +14,7 @@ from longtake.errors import UserError
 
 if TYPE_CHECKING:
     from longtake.cli.meter import Meter
+    from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
     from longtake.cli.summary import Summary
     from longtake.media import FragmentedMp4Writer
@@ -87,15 +88,20 @@ class _Filming:
 
     def run(self) -> None:
         from longtake.cli.meter import Meter, process_age
+        from longtake.cli.progress import ProgressLine
+        from longtake.media import FragmentedMp4Writer
 
+        request = self.request
         pipe = self._load()
         self.startup = process_age()
-        _warn_of_unknown_words(pipe, self.request.timeline)
-        meter = Meter(pipe.fps)
+        _warn_of_unknown_words(pipe, request.timeline)
+        writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
+        line = ProgressLine(request.num_frames, quiet=self.quiet)
+        meter = Meter(pipe.fps)  # counts from here: the prompt is accepted, the model is ready
         take = self._start(pipe)
-        stopped = self._film(take, meter)
+        stopped = self._film(take, writer, line, meter)
         if meter.chunks:
-            self._report(self._summary(pipe, take, meter))
+            self._report(self._summary(pipe, take, writer, meter))
         if stopped:
             raise stopped
 
@@ -116,15 +122,12 @@ class _Filming:
             request.timeline, seed=request.seed, num_frames=request.num_frames, settings=settings
         )
 
-    def _film(self, take: Take, meter: Meter) -> Stopped | None:
+    def _film(
+        self, take: Take, writer: FragmentedMp4Writer, line: ProgressLine, meter: Meter
+    ) -> Stopped | None:
         """Write the take into the file; returns what stopped it early, if anything did."""
-        from longtake.cli.progress import ProgressLine
-        from longtake.media import FragmentedMp4Writer
-
-        request = self.request
-        writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
         try:
-            with writer, ProgressLine(request.num_frames, quiet=self.quiet) as line:
+            with writer, line:
                 for chunk in take:
                     self._write(writer, chunk)
                     meter.add(len(chunk.frames))
@@ -141,7 +144,7 @@ class _Filming:
             raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
         self.receipts.add(chunk.receipts)
 
-    def _summary(self, pipe: Pipeline, take: Take, meter: Meter) -> Summary:
+    def _summary(self, pipe: Pipeline, take: Take, writer: FragmentedMp4Writer, meter: Meter) -> Summary:
         import torch
 
         from longtake.cli.meter import peak_rss_mb
@@ -152,11 +155,11 @@ class _Filming:
             out=str(request.out),
             model=pipe.name,
             seed=take.seed,
-            complete=meter.frames == request.num_frames,
-            frames=meter.frames,
-            chunks=meter.chunks,
+            complete=writer.frames == request.num_frames,
+            frames=writer.frames,
+            chunks=writer.chunks,
             fps=pipe.fps,
-            seconds=meter.frames / pipe.fps,
+            seconds=writer.frames / pipe.fps,
             width=request.form.width,
             height=request.form.height,
             native_width=request.width,
