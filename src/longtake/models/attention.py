@@ -37,16 +37,9 @@ class Grid(NamedTuple):
         return self.height * self.width
 
 
-class Rotary(NamedTuple):
-    """Cosines and sines of the rotary angles, each `[S, D/2]`, float32."""
-
-    cos: Tensor
-    sin: Tensor
-
-
 @lru_cache(maxsize=256)
-def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.device) -> Rotary:
-    """Rotary angles of whole latent frames standing at the temporal indices `positions`.
+def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.device) -> Tensor:
+    """Rotations `[S, D/2]`, complex64, of whole latent frames standing at the temporal indices `positions`.
 
     Time, height and width have their own channels, `D − 4⌊D/6⌋`, `2⌊D/6⌋` and `2⌊D/6⌋` of them, and their own
     spectrum (Wan 2.1). Angles are computed in float64.
@@ -64,7 +57,7 @@ def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.
         ],
         dim=-1,
     ).flatten(0, 2)
-    return Rotary(angles.cos().float().to(device), angles.sin().float().to(device))
+    return torch.polar(torch.ones_like(angles), angles).to(device, torch.complex64)
 
 
 def _angles(index: Tensor, channels: int) -> Tensor:
@@ -72,11 +65,10 @@ def _angles(index: Tensor, channels: int) -> Tensor:
     return index[:, None] * frequency
 
 
-def rotate(x: Tensor, angles: Rotary) -> Tensor:
+def rotate(x: Tensor, rotations: Tensor) -> Tensor:
     """Rotate adjacent channel pairs of `x [B, S, H, D]`; computed in float32, returned in the dtype of `x`."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = angles.cos[:, None], angles.sin[:, None]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotations[:, None]).flatten(-2).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def make_shard(
             arrays["coded"][i] = round_trip(window.frames)
     for name, values in arrays.items():
         np.save(folder / f"{name}-{index:04d}.npy", values)
-    np.savez(folder / f"labels-{index:04d}.npz", **Labels.stack(labels))
+    stacked: dict[str, Any] = dict(Labels.stack(labels))
+    np.savez(folder / f"labels-{index:04d}.npz", **stacked)
 
 
 class Shards:
