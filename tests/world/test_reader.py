@@ -177,8 +177,6 @@ def test_the_shipped_reader_abstains_on_faulty_clips() -> None:
     windows = list(draw_windows(WindowDraw(split="held_out"), CONFIG, seed=6, count=4))
     faulty = [noise(window.frames, rng) for window in windows]
     faulty += [blur(window.frames, rng) for window in windows]
-    faulty += [
-        cross_fade(one.frames, two.frames, rng) for one, two in itertools.pairwise(windows)
-    ]
+    faulty += [cross_fade(one.frames, two.frames, rng) for one, two in itertools.pairwise(windows)]
     legible = [reading.legible for reading in reader.read_batch(np.stack(faulty))]
     assert sum(legible) <= 1
