@@ -99,7 +99,7 @@ def read_preset(path: Path) -> Preset:
         return Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as reason:
         raise UserError(f"preset {path} cannot be read: {reason.strerror}") from None
-    except yaml.YAMLError as reason:
+    except (yaml.YAMLError, UnicodeDecodeError) as reason:
         raise UserError(f"preset {path} is not valid YAML: {' '.join(str(reason).split())}") from None
     except ValidationError as reason:
         first = reason.errors()[0]

@@ -30,6 +30,7 @@ __all__ = ["EmbeddingCache", "TextEncoder", "Tokens", "cache_folder", "clean"]
 
 ENCODER_FOLDER = "text_encoder"
 TOKENIZER_FOLDER = "tokenizer"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 MAX_LENGTH = 512
 
@@ -140,9 +141,12 @@ class TextEncoder(nn.Module):
         """
         from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-        for name, file in ((ENCODER_FOLDER, "config.json"), (TOKENIZER_FOLDER, "tokenizer.json")):
-            if not (folder / name / file).is_file():
-                raise UserError(f"{folder / name / file} is missing; the model's folder is incomplete")
+        for part in (
+            f"{ENCODER_FOLDER}/config.json",
+            *(f"{TOKENIZER_FOLDER}/{file}" for file in TOKENIZER_FILES),
+        ):
+            if not (folder / part).is_file():
+                raise UserError(f"{folder / part} is missing; the model's folder is incomplete")
         try:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(
                 folder / TOKENIZER_FOLDER, local_files_only=True
