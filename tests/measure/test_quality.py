@@ -14,7 +14,8 @@ from longtake.measure.change import change
 from longtake.measure.length import length
 from longtake.measure.quality import adherence, long
 from longtake.world.reader import Reader, Trust
-from longtake.world.reader_net import ReaderConfig, ReaderNet
+from longtake.world.reader_config import ReaderConfig
+from longtake.world.reader_net import ReaderNet
 from tests.tiny import tiny_pipeline
 
 

@@ -18,7 +18,7 @@ from longtake.train.recipe_file import load_config
 from longtake.world.clip import MiniClip
 from longtake.world.corrupt import KINDS
 from longtake.world.reader import Reader
-from longtake.world.reader_net import ReaderConfig
+from longtake.world.reader_config import ReaderConfig
 
 CONFIG = ReaderConfig()
 STAGE = Stage(name="read", steps=2, batch_size=3, frames=16)

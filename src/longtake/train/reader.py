@@ -24,9 +24,12 @@ from longtake.train.counters import numbers
 from longtake.train.loop import Cadence, Report, Run
 from longtake.train.reader_batch import ReaderBatch, draw_batch
 from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
+from longtake.world.finder import Found
+from longtake.world.glimpse import locate
 from longtake.world.labels import OPEN
 from longtake.world.reader import Trust, write_config
-from longtake.world.reader_net import Found, ReaderConfig, ReaderNet, locate
+from longtake.world.reader_config import ReaderConfig
+from longtake.world.reader_net import ReaderNet
 from longtake.world.windows import WindowDraw
 
 __all__ = ["ReaderRecipe", "ReaderTraining", "export", "make_set", "train"]
@@ -51,12 +54,10 @@ class ReaderRecipe(Strict):
     """Share of windows that must not be read."""
     coded_share: Share = 0.25
     """Share of the readable windows that have been through the codec, when the set has any."""
-    found_share: Share = 0.7
-    """Share of solids located by the finder instead of by the truth, once it has learned to."""
-    found_after: PositiveInt = 600
-    """Step from which on it is trusted with that, and trained in some steps only."""
+    finder_steps: PositiveInt = 600
+    """First steps, in which the finder is trained every time and solids are located by the truth."""
     finder_every: PositiveInt = 3
-    """It is then trained in every third step; the solid reader takes longer to learn."""
+    """From then on it is trained in every third step, in which it also locates the solids."""
     stages: tuple[Stage, ...]
     """Stretches of training."""
     optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
@@ -68,6 +69,8 @@ class ReaderRecipe(Strict):
     """Windows of held-out combinations that progress is measured on."""
 
 
+WEIGHTS = {"shape": 1.0, "motion": 1.0}
+"""Weights of the losses of what matters most; the others have 0.3."""
 VALIDATION = 900_000
 """Number of the shard that progress is measured on."""
 
@@ -126,30 +129,27 @@ def finder_losses(found: Found, batch: ReaderBatch) -> dict[str, Tensor]:
         "maps": 4.0 * maps[batch.mapped].sum() / max(1, int(batch.mapped.sum())),
         "present": 2.0 * _asked_binary(found.present, batch.present),
         "ground": 0.5 * _asked(found.ground, batch.ground),
-        "camera": 0.5 * _asked(found.camera, batch.camera),
         "legible": _asked_binary(found.legible, batch.legible),
     }
 
 
 def solid_losses(
-    net: ReaderNet, found: Found, batch: ReaderBatch, rng: np.random.Generator, found_share: float
+    net: ReaderNet, batch: ReaderBatch, share: Tensor, drift: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Losses of the solid reader by name; solids are located by truth or by the finder's maps, and shaken."""
-    own = found.maps.detach().softmax(2)[batch.clip, :, batch.colour]
-    true = batch.shares[batch.clip, :, batch.colour]
-    trusted = torch.from_numpy(rng.random(len(batch.clip)) < found_share)
-    share = torch.where(trusted[:, None, None, None], own, true)
+    """Losses of the solid reader by name; solids are located by `share` [N, T, h, w], and shaken a little."""
     middle, side = locate(share)
     shake = rng.normal(0.0, 0.003, middle.shape) + rng.normal(0.0, 0.012, (len(middle), 1, 2))
     middle = middle + torch.from_numpy(shake).float()
-    side = side * torch.from_numpy(rng.uniform(0.9, 1.1, (len(side), 1))).float()
-    read = net.read_at(batch.frames, found, batch.clip, share, middle, side)
-    weights = {"shape": 1.0, "motion": 1.0}
-    answers = {
-        name: weights.get(name, 0.3) * _asked(logits, batch.answers[name])
-        for name, logits in read.answers.items()
-    }
-    return {"whole": _asked_binary(read.legible, batch.whole), **answers}
+    side = side * torch.from_numpy(rng.uniform(0.85, 1.15, (len(side), 1))).float()
+    others = (batch.present == 1).sum(1).float()[batch.clip]
+    read = net.read_at(batch.frames[batch.clip], share, middle, side, others, drift[batch.clip])
+    values = {"whole": _asked_binary(read.legible, batch.whole)}
+    for name, logits in read.answers.items():
+        values[name] = WEIGHTS.get(name, 0.3) * _asked(logits, batch.answers[name])
+    for name, votes in read.looks.items():
+        single = batch.answers[name].repeat_interleave(votes.shape[1])
+        values[f"{name} of a frame"] = 0.5 * WEIGHTS.get(name, 0.3) * _asked(votes.flatten(0, 1), single)
+    return values
 
 
 class ReaderTraining:
@@ -176,13 +176,16 @@ class ReaderTraining:
             faulty_share=recipe.faulty_share,
             coded_share=recipe.coded_share,
         )
-        finding = step < recipe.found_after or step % recipe.finder_every == 0 or not len(batch.clip)
-        with torch.set_grad_enabled(finding):
+        drift, camera = self.net.drift(batch.frames)
+        values = [0.5 * _asked(camera, batch.camera)]
+        share = batch.shares[batch.clip, :, batch.colour]
+        if step < recipe.finder_steps or step % recipe.finder_every == 0:
             found = self.net.finder(batch.frames)
-        share = recipe.found_share if step >= recipe.found_after else 0.0
-        values = [*finder_losses(found, batch).values()] if finding else []
+            values += finder_losses(found, batch).values()
+            if step >= recipe.finder_steps:
+                share = found.maps.detach().softmax(2)[batch.clip, :, batch.colour]
         if len(batch.clip):
-            values += solid_losses(self.net, found, batch, rng, share).values()
+            values += solid_losses(self.net, batch, share, drift, rng).values()
         return torch.stack(values).sum()
 
     @torch.no_grad()
@@ -213,14 +216,15 @@ class ReaderTraining:
 def _hits(net: ReaderNet, batch: ReaderBatch) -> dict[str, Tensor]:
     """Right or wrong for every answer that is asked for, by name; solids as the finder locates them."""
     found = net.finder(batch.frames)
+    drift, camera = net.drift(batch.frames)
     guesses = {
         "present": (found.present > 0, batch.present),
         "legible": (found.legible > 0, batch.legible),
         "ground": (found.ground.argmax(1), batch.ground),
-        "camera": (found.camera.argmax(1), batch.camera),
+        "camera": (camera.argmax(1), batch.camera),
     }
     if len(batch.clip):
-        read = net.read(batch.frames, found, batch.clip, batch.colour)
+        read = net.read(batch.frames, found, drift, batch.clip, batch.colour)
         guesses["whole"] = (read.legible > 0, batch.whole)
         guesses |= {name: (logits.argmax(1), batch.answers[name]) for name, logits in read.answers.items()}
     return {

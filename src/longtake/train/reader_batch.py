@@ -17,7 +17,7 @@ from torch import Tensor
 from longtake.train.reader_set import Shards
 from longtake.world.corrupt import KINDS, blur, cross_fade, erase, noise, soften
 from longtake.world.labels import OPEN
-from longtake.world.reader_net import ReaderConfig
+from longtake.world.reader_config import ReaderConfig
 
 __all__ = ["ReaderBatch", "Sample", "colour_shares", "draw_batch", "draw_sample"]
 

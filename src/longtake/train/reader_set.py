@@ -17,7 +17,7 @@ import numpy as np
 
 from longtake.errors import UserError
 from longtake.world.labels import Labels
-from longtake.world.reader_net import ReaderConfig
+from longtake.world.reader_config import ReaderConfig
 from longtake.world.windows import WindowDraw, draw_windows, render_plate
 
 __all__ = ["RoundTrip", "ShardPlan", "Shards", "make_shard"]

@@ -107,9 +107,9 @@ def soften(frames: np.ndarray, rng: Generator) -> np.ndarray:
     """Faults so slight that the clip must still be read: a little blur, grain, gain and offset."""
     if rng.random() < 0.5:
         frames = gaussian(frames, float(rng.uniform(0.3, 1.1)) * frames.shape[1] / 96)
-    gain = rng.uniform(0.92, 1.08)
-    shift = rng.uniform(-8.0, 8.0, 3)
-    grain = rng.normal(0.0, rng.uniform(0.0, 6.0), frames.shape).astype(np.float32)
+    gain = np.float32(rng.uniform(0.92, 1.08))
+    shift = rng.uniform(-8.0, 8.0, 3).astype(np.float32)
+    grain = np.float32(rng.uniform(0.0, 6.0)) * rng.standard_normal(frames.shape, dtype=np.float32)
     return _levels((frames.astype(np.float32) - 128.0) * gain + 128.0 + shift + grain)
 
 

@@ -23,7 +23,9 @@ from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.models.files import load_strict, read_json, read_safetensors
-from longtake.world.reader_net import ReaderConfig, ReaderNet, locate
+from longtake.world.glimpse import locate
+from longtake.world.reader_config import ReaderConfig
+from longtake.world.reader_net import ReaderNet
 
 __all__ = ["UNKNOWN", "ReadSolid", "Reader", "Reading", "Scores", "Trust", "decide"]
 
@@ -217,12 +219,13 @@ class Reader:
     @torch.no_grad()
     def _score(self, frames: Tensor) -> list[Scores]:
         found = self.net.finder(frames)
+        drift, camera = self.net.drift(frames)
         present = found.present.sigmoid()
         whole = torch.zeros_like(present)
         answers = {name: torch.zeros(*present.shape, len(choices)) for name, choices in self.config.answers}
         clip, colour = torch.nonzero(present >= self.trust.present, as_tuple=True)
         if len(clip):
-            read = self.net.read(frames, found, clip, colour)
+            read = self.net.read(frames, found, drift, clip, colour)
             whole[clip, colour] = read.legible.sigmoid()
             for name, logits in read.answers.items():
                 answers[name][clip, colour] = logits.softmax(1)
@@ -233,7 +236,7 @@ class Reader:
                 whole=whole[b].numpy(),
                 answers={name: each[b].numpy() for name, each in answers.items()},
                 ground=found.ground[b].softmax(0).numpy(),
-                camera=found.camera[b].softmax(0).numpy(),
+                camera=camera[b].softmax(0).numpy(),
             )
             for b in range(len(frames))
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from longtake.world.labels import Labels, label, slots
-from longtake.world.reader_net import ReaderConfig
+from longtake.world.reader_config import ReaderConfig
 from longtake.world.render import render
 from longtake.world.scene import Scene, sample_scene
 
