@@ -57,8 +57,11 @@ def test_an_illegible_clip_is_unknown_altogether() -> None:
     assert (reading.objects, reading.ground, reading.count, reading.legible) == ((), UNKNOWN, None, False)
 
 
-def test_a_clip_without_a_clear_solid_is_unknown_altogether() -> None:
-    assert not decide(scores(whole=np.zeros(len(CONFIG.colours))), CONFIG, Trust()).legible
+def test_a_solid_that_is_not_clear_keeps_only_its_colour() -> None:
+    reading = decide(scores(whole=np.zeros(len(CONFIG.colours))), CONFIG, Trust())
+    assert reading.legible
+    [solid] = reading.objects
+    assert (solid.colour, solid.shape, solid.motion) == ("red", UNKNOWN, UNKNOWN)
 
 
 def test_an_unclear_solid_beside_a_clear_one_keeps_only_its_colour() -> None:

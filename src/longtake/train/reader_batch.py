@@ -15,11 +15,16 @@ from numpy.random import Generator
 from torch import Tensor
 
 from longtake.train.reader_set import Shards
-from longtake.world.corrupt import KINDS, blur, cross_fade, erase, noise, soften
+from longtake.world.corrupt import KINDS, blur, cross_fade, erase, melt, noise, soften
 from longtake.world.labels import OPEN
 from longtake.world.reader_config import ReaderConfig
 
 __all__ = ["ReaderBatch", "Sample", "colour_shares", "draw_batch", "draw_sample"]
+
+
+MELTED = "melted"
+FAULTS = (*KINDS, MELTED)
+"""Kinds of faulty windows, all alike in number."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -94,7 +99,9 @@ def _silence(sample: Sample, solids_only: bool) -> None:
 
 def _faulty(shards: Shards, clip: int, kind: str, rng: Generator) -> Sample:
     if kind == "erased":
-        return _half_erased(shards, int(rng.choice(shards.having("plates"))), rng)
+        return _without_one(shards, int(rng.choice(shards.having("plates"))), kind, rng)
+    if kind == MELTED:
+        return _without_one(shards, clip, kind, rng)
     sample = _as_is(shards, clip)
     sample.legible, sample.mapped = 0, False
     if kind == "cross_fade":
@@ -106,18 +113,23 @@ def _faulty(shards: Shards, clip: int, kind: str, rng: Generator) -> Sample:
     return sample
 
 
-def _half_erased(shards: Shards, clip: int, rng: Generator) -> Sample:
+def _without_one(shards: Shards, clip: int, kind: str, rng: Generator) -> Sample:
+    """A window in which one solid is half erased, or melted."""
     sample = _as_is(shards, clip)
     there = np.flatnonzero(sample.answers["present"] == 1)
     if not len(there):
         return sample
     colour = int(rng.choice(there))
-    sample.frames = erase(sample.frames, sample.masks == colour + 1, shards.get("plates", clip), rng)
+    mask = sample.masks == colour + 1
+    if kind == MELTED:
+        sample.frames = melt(sample.frames, mask, rng)
+    else:
+        sample.frames = erase(sample.frames, mask, shards.get("plates", clip), rng)
     for name in ("shape", "motion", "size", "material"):
         sample.answers[name][colour] = OPEN
     sample.answers["present"][colour] = OPEN
     sample.whole[colour] = 0
-    sample.legible = 0 if len(there) == 1 else OPEN
+    sample.legible = 0 if len(there) == 1 and kind == "erased" else OPEN
     sample.mapped = False
     return sample
 
@@ -131,7 +143,7 @@ def _turned(sample: Sample, rng: Generator) -> None:
 
 
 def draw_sample(shards: Shards, kind: str, rng: Generator, coded: bool) -> Sample:
-    """One window: `true`, or one of corrupt.KINDS; `coded` asks for one that has been through the codec."""
+    """One window: `true`, or one of FAULTS; `coded` asks for one that has been through the codec."""
     if coded and kind == "true":
         clip = int(rng.choice(shards.having("coded")))
         sample = _as_is(shards, clip)
@@ -156,7 +168,7 @@ def draw_batch(
 ) -> ReaderBatch:
     """A batch of `size` windows: a share of them faulty, all kinds alike; a share of the others coded."""
     coded_share = coded_share if len(shards.having("coded")) else 0.0
-    kinds = [str(rng.choice(KINDS)) if rng.random() < faulty_share else "true" for _ in range(size)]
+    kinds = [str(rng.choice(FAULTS)) if rng.random() < faulty_share else "true" for _ in range(size)]
     samples = [draw_sample(shards, kind, rng, bool(rng.random() < coded_share)) for kind in kinds]
     return collate(samples, config)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import Generator
 
-__all__ = ["KINDS", "blur", "cross_fade", "erase", "noise", "soften"]
+__all__ = ["KINDS", "blur", "cross_fade", "erase", "melt", "noise", "soften"]
 
 KINDS = ("noise", "blur", "cross_fade", "erased")
 """The four faults by name."""
@@ -101,6 +101,25 @@ def erase(frames: np.ndarray, mask: np.ndarray, plate: np.ndarray, rng: Generato
     if rng.random() < 0.75:
         return np.where(gone[..., None], plate, frames)
     return np.where(gone[..., None], rng.integers(0, 256, 3, dtype=np.uint8), frames)
+
+
+def melt(frames: np.ndarray, mask: np.ndarray, rng: Generator) -> np.ndarray:
+    """Push a solid's pixels about until its shape is lost, in grains of an eighth of the picture.
+
+    It is what a generator makes that knows colours but no shapes yet.
+    """
+    time, height, width = mask.shape
+    side = max(4.0, float(np.sqrt(mask.sum((1, 2)).max())))
+    drawn = time if rng.random() < 0.6 else 1
+    push = rng.standard_normal((drawn, 2, 8, 8), dtype=np.float32)
+    push *= np.float32(rng.uniform(0.15, 0.45) * side * 2.0 / max(height, width))
+    field = F.interpolate(torch.from_numpy(push), (height, width), mode="bicubic", align_corners=False)
+    still = F.affine_grid(torch.eye(2, 3).expand(time, 2, 3), [time, 1, height, width], align_corners=False)
+    pixels = torch.from_numpy(frames.astype(np.float32)).permute(0, 3, 1, 2)
+    where = still + field.permute(0, 2, 3, 1)
+    moved = F.grid_sample(pixels, where, padding_mode="border", align_corners=False)
+    near = _grown(mask, max(2, round(0.3 * side)))[..., None]
+    return np.where(near, _levels(moved.permute(0, 2, 3, 1).numpy()), frames)
 
 
 def soften(frames: np.ndarray, rng: Generator) -> np.ndarray:

@@ -117,10 +117,10 @@ def _choose(probabilities: np.ndarray, choices: Sequence[str], trust: Trust, nam
 
 
 def decide(scores: Scores, config: ReaderConfig, trust: Trust) -> Reading:
-    """From probabilities to words; a clip that is not legible, or shows nothing clear, is all unknown."""
+    """From probabilities to words; of a solid that is not whole and clear only the colour is named."""
     there = [k for k in range(len(config.colours)) if scores.present[k] >= trust.present]
     clear = [k for k in there if scores.whole[k] >= trust.solid]
-    if scores.legible < trust.legible or (there and not clear):
+    if scores.legible < trust.legible:
         return Reading()
     solids = []
     for k in there:
