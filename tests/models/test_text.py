@@ -51,6 +51,11 @@ def test_long_prompts_are_cut_and_keep_their_end(encoder: TextEncoder) -> None:
     assert tokens.input_ids[0, -1] == encoder.tokenizer.eos_token_id
 
 
+def test_a_prompt_that_is_cut_says_so(encoder: TextEncoder) -> None:
+    with pytest.warns(UserWarning, match="15 tokens; only the first 12"):
+        encoder.encode(["a red sphere rolls to the right a red sphere rolls to the right"])
+
+
 def test_a_prompt_does_not_depend_on_its_batch(encoder: TextEncoder) -> None:
     both = encoder.encode(["a red sphere", "a blue cube rolls to the right"])
     assert torch.equal(both[:1], encoder.encode(["a red sphere"]))

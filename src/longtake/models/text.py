@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import html
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -209,6 +210,7 @@ class TextEncoder(nn.Module):
         return torch.cat([self._encode_one(prompt) for prompt in prompts])
 
     def _encode_one(self, prompt: str) -> Tensor:
+        self._warn_if_cut(prompt)
         if self.cache is None:
             return self(*self.tokenize([prompt]))
         key = hashlib.sha256(f"{self.fingerprint}\n{self.max_length}\n{clean(prompt)}".encode()).hexdigest()
@@ -220,6 +222,14 @@ class TextEncoder(nn.Module):
         padded = rows.new_zeros(1, self.max_length, rows.shape[1])
         padded[0, : rows.shape[0]] = rows
         return padded.to(self.encoder.device)
+
+    def _warn_if_cut(self, prompt: str) -> None:
+        length = len(self.tokenizer(clean(prompt), verbose=False)["input_ids"])
+        if length > self.max_length:
+            warnings.warn(
+                f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",
+                stacklevel=2,
+            )
 
     @property
     def fingerprint(self) -> str:
