@@ -17,7 +17,7 @@ from torch import Tensor
 from longtake.director import Director
 from longtake.errors import UserError
 from longtake.memory.kv_window import WindowRule
-from longtake.method import Causal
+from longtake.methods.causal import Causal
 from longtake.models.codec import Codec
 from longtake.models.device import compute_device, compute_dtype
 from longtake.models.hub import Checkpoint, find

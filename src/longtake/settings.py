@@ -6,7 +6,8 @@ import warnings
 from dataclasses import dataclass
 
 from longtake.errors import UserError
-from longtake.models.hub import FewStepSpec, Preset
+from longtake.models.hub import Preset
+from longtake.models.policy import FewStepSpec
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.ode import FlowODE

@@ -22,7 +22,7 @@ class Snapshot:
     """State of a take after some chunk."""
 
     tensors: Mapping[str, Tensor]
-    """Memory and codec caches, named `memory.…` and `codec.…`."""
+    """Memory, latents in flight and codec caches, named `memory.…`, `flight.…` and `codec.…`."""
     meta: Mapping[str, Any]
     """Everything else, as plain JSON values: model, seed, position, cues, receipts."""
 

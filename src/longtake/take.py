@@ -1,6 +1,6 @@
 """A take: one continuous video being made. Iterating it yields chunks.
 
-The rollout loop is `Take._make_chunk`: plan, direct, read, denoise, decode, commit. What differs between published
+The rollout loop is `Take._make_chunk`: plan, direct, denoise, decode, commit. What differs between published
 ways of making long video is in the method, its memory and its sampler; nothing of that is here.
 """
 
@@ -19,8 +19,7 @@ from torch import Tensor
 
 from longtake.director import Director, Mix
 from longtake.errors import UserError
-from longtake.memory import Memory
-from longtake.method import Conditions, Kind, Method, Plan
+from longtake.methods import Conditions, Kind, Method, MethodState, Plan
 from longtake.models.codec import Codec, CodecState, frames_for_latents
 from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
@@ -104,7 +103,7 @@ class Engine:
 class TakeState:
     """All that changes while a take runs."""
 
-    memory: Memory
+    method: MethodState
     codec: CodecState
     director: Director
     position: int = 0
@@ -117,8 +116,8 @@ class TakeState:
     @classmethod
     def start(cls, engine: Engine, director: Director) -> TakeState:
         """The state before the first chunk."""
-        memory = engine.method.start(engine.latent_shape)
-        return cls(memory=memory, codec=engine.codec.start(), director=director)
+        method = engine.method.start(engine.latent_shape)
+        return cls(method=method, codec=engine.codec.start(), director=director)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -160,36 +159,56 @@ class Take:
         self._running = threading.Event()
         self._running.set()
         self._texts: dict[Mix, TextContext] = {}
+        self._total = self._count_latents()
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
 
     def __next__(self) -> Chunk:
         self._running.wait()
-        if self.num_frames is not None and self._state.shown >= self.num_frames:
+        if self._is_over():
             raise StopIteration
         chunk = self._make_chunk()
         for observer in self._observers:
             observer(chunk)
         return chunk
 
+    def _count_latents(self) -> int | None:
+        """Latent frames that the whole take needs; None when it has no end."""
+        limit, codec = self.engine.method.limit, self.engine.codec
+        if self.num_frames is None:
+            return limit
+        total = 1 - (1 - self.num_frames) // codec.temporal_stride
+        if limit is not None and total > limit:
+            most = frames_for_latents(limit, codec.temporal_stride)
+            raise UserError(
+                f"{self.num_frames} frames asked of {self.engine.name!r}, which can make {most} "
+                f"({most / self.engine.fps:g} seconds); ask for fewer, or use a model without an end"
+            )
+        return total
+
+    def _is_over(self) -> bool:
+        if self.num_frames is not None:
+            return self._state.shown >= self.num_frames
+        return self._total is not None and self._state.position >= self._total
+
     @torch.inference_mode()
     def _make_chunk(self) -> Chunk:
         state, method, codec = self._state, self.engine.method, self.engine.codec
         watch = _Watch()
-        plan = method.next(state.position)
+        plan = method.next(state.position, self._total)
         conditions, receipts = self._direct(plan)
         watch.lap("text")
-        context = state.memory.read(plan.denoise)
-        latents = method.denoise(
-            plan, self._noise, conditions, context, self.engine.latent_shape, self._on_step
-        )
+        latents = method.denoise(plan, self._noise, conditions, state.method, self._on_step)
         watch.lap("denoise")
+        if plan.fresh:
+            state.codec = codec.start()
         pixels = codec.decode(latents.to(_device(codec)), state.codec).cpu()
         watch.lap("decode")
-        state.memory.commit(plan.final, latents, conditions.text, pixels)
+        state.method.memory.commit(plan.final, latents, conditions.text, pixels)
         watch.lap("commit")
-        return self._show(plan, pixels[0].numpy(), latents, receipts, watch.timings)
+        shown = pixels[0] if plan.shown is None else pixels[0, slice(*plan.shown)]
+        return self._show(shown.numpy(), latents, plan.final.stop, receipts, watch.timings)
 
     def _direct(self, plan: Plan) -> tuple[Conditions, tuple[Receipt, ...]]:
         """Decide the prompt of this chunk and prepare it for the backbone."""
@@ -212,9 +231,9 @@ class Take:
 
     def _show(
         self,
-        plan: Plan,
         frames: NDArray[np.uint8],
         latents: Tensor,
+        position: int,
         receipts: tuple[Receipt, ...],
         timings: Timings,
     ) -> Chunk:
@@ -230,7 +249,7 @@ class Take:
             timings=timings,
             latents=latents,
         )
-        state.position = plan.final.stop
+        state.position = position
         state.chunk += 1
         state.shown += len(chunk.frames)
         return chunk
@@ -258,7 +277,8 @@ class Take:
     def snapshot(self) -> Snapshot:
         """The whole state between two chunks; `Pipeline.restore` goes on from it with the same bytes."""
         state = self._state
-        tensors = {f"memory.{key}": value for key, value in state.memory.snapshot().items()}
+        tensors = {f"memory.{key}": value for key, value in state.method.memory.snapshot().items()}
+        tensors |= {f"flight.{key}": value.clone() for key, value in state.method.flight.items()}
         tensors |= {f"codec.{key}": value for key, value in state.codec.snapshot().items()}
         meta: dict[str, Any] = {
             "model": self.engine.name,
@@ -284,7 +304,8 @@ class Take:
                 f"the snapshot is of model {meta['model']!r}, this is {engine.name!r}; load that model"
             )
         state = TakeState.start(engine, Director.from_dict(meta["director"]))
-        state.memory.restore(snapshot.part("memory"))
+        state.method.memory.restore(snapshot.part("memory"))
+        state.method.flight = dict(snapshot.part("flight"))
         state.codec.restore(snapshot.part("codec"))
         state.position, state.chunk, state.shown = meta["position"], meta["chunk"], meta["shown"]
         return cls(engine, state, seed=meta["seed"], num_frames=meta["num_frames"])

@@ -8,39 +8,18 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError
 
 from longtake.errors import UserError
+from longtake.models.policy import Data, Policy
 
 PRESET_FILE = "preset.yaml"
 WEIGHT_FOLDERS = ("transformer", "codec", "text_encoder", "tokenizer")
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OdeSpec(_Data):
-    """Euler steps along the flow ODE."""
-
-    kind: Literal["ode"]
-    num_inference_steps: PositiveInt
-    shift: PositiveFloat
-
-
-class FewStepSpec(_Data):
-    """A distilled model's own step list."""
-
-    kind: Literal["few-step"]
-    steps: tuple[float, ...]
-    shift: PositiveFloat
-    warp: bool
-
-
-class Native(_Data):
+class Native(Data):
     """The picture that a model was trained on."""
 
     width: PositiveInt
@@ -48,22 +27,7 @@ class Native(_Data):
     fps: PositiveInt
 
 
-class Policy(_Data):
-    """How a checkpoint streams."""
-
-    block: PositiveInt
-    """Latent frames made together."""
-    window: PositiveInt
-    """Latent frames that attention sees, sink and block included."""
-    sink: int = Field(ge=0)
-    """First latent frames, kept for ever."""
-    context_timestep: float = Field(default=0.0, ge=0, le=1000)
-    """Timestep of the pass that writes a finished block into the cache."""
-    guidance_scale: PositiveFloat = 1.0
-    sampler: Annotated[OdeSpec | FewStepSpec, Field(discriminator="kind")]
-
-
-class Preset(_Data):
+class Preset(Data):
     """A model: what it is, where its weights are, how it streams."""
 
     name: str
@@ -75,7 +39,7 @@ class Preset(_Data):
     policy: Policy
 
 
-class Checkpoint(_Data):
+class Checkpoint(Data):
     """A preset together with the folder that its weights are in."""
 
     preset: Preset
