@@ -15,6 +15,7 @@ from torch import Tensor
 from longtake.memory import Memory
 from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
+from longtake.sampling.given import NOTHING, Given
 from longtake.sampling.noise import NoiseSource
 
 
@@ -51,6 +52,8 @@ class Conditions:
     """The prompt in force."""
     null_text: TextContext | None = None
     """The empty prompt, for guidance."""
+    given: Given = NOTHING
+    """Latents that it is made from: an image's, a source video's."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -66,7 +66,9 @@ class Causal:
             return velocity.to("cpu", torch.float32)
 
         velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
-        return self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step)
+        return self.sampler.advance(
+            velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
+        )
 
     def _grid(self, latent_shape: tuple[int, int, int]) -> Grid:
         return self.backbone.config.grid(*latent_shape[1:])

@@ -1,7 +1,8 @@
 """From noise to clean latents: noise, schedules, samplers and guidance.
 
 A sampler is a frozen dataclass with `advance(denoise, noise, frames, shape)`; a new one is one file here that passes
-`tests/sampling/test_sampler_contract.py`. Samplers know nothing of networks: they call a `Denoise`.
+`tests/sampling/test_sampler_contract.py`. Samplers know nothing of networks: they call a `Denoise`. What a block is
+made from beside noise (an image, a source video) comes as a `Given`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from longtake.sampling.given import NOTHING, Given
 from longtake.sampling.noise import NoiseSource
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -30,6 +32,10 @@ class Sampler(Protocol):
         frames: Sequence[int],
         shape: tuple[int, int, int],
         on_step: OnStep | None = None,
+        given: Given = NOTHING,
     ) -> Tensor:
-        """Clean latents `[1, C, T, H, W]` of the latent frames `frames`; `shape` is `(C, H, W)`."""
+        """Clean latents `[1, C, T, H, W]` of the latent frames `frames`; `shape` is `(C, H, W)`.
+
+        At `given.strength` 1 the source changes nothing, not a bit. Frames of `given.prefix` come back as they are.
+        """
         ...

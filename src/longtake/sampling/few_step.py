@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.sampling import Denoise, OnStep
+from longtake.sampling.given import NOTHING, Given
 from longtake.sampling.noise import NoiseSource, Purpose
 from longtake.sampling.schedule import NUM_TRAIN_TIMESTEPS, FlowSchedule
 
@@ -29,15 +30,19 @@ class FewStep:
     warp: bool
     """True when `steps` are nominal and must be moved onto the shifted schedule."""
 
+    first_steps: tuple[float, ...] = ()
+    """Step list of the block at the beginning of the take, where it has one of its own (Causal-Forcing++)."""
+
     def __post_init__(self) -> None:
-        falling = all(a > b for a, b in zip(self.steps, self.steps[1:], strict=False))
-        if not self.steps or not falling or not 0 < self.steps[-1] <= self.steps[0] <= NUM_TRAIN_TIMESTEPS:
-            raise UserError(f"step list {list(self.steps)} must fall from at most 1000 to more than 0")
+        for steps in (self.steps, self.first_steps or self.steps):
+            falling = all(a > b for a, b in pairwise(steps))
+            if not steps or not falling or not 0 < steps[-1] <= steps[0] <= NUM_TRAIN_TIMESTEPS:
+                raise UserError(f"step list {list(steps)} must fall from at most 1000 to more than 0")
 
     @property
     def timesteps(self) -> list[float]:
         """What the network is fed."""
-        return [FlowSchedule(self.shift).warp(step) if self.warp else step for step in self.steps]
+        return self._warped(self.steps)
 
     def advance(
         self,
@@ -46,15 +51,22 @@ class FewStep:
         frames: Sequence[int],
         shape: tuple[int, int, int],
         on_step: OnStep | None = None,
+        given: Given = NOTHING,
     ) -> Tensor:
         """See `Sampler.advance`."""
         schedule = FlowSchedule(self.shift)
-        x = noise(Purpose.INITIAL, frames, 0, shape)
-        for step, timestep in enumerate(self.timesteps):
+        steps = self.first_steps if self.first_steps and frames[0] == 0 else self.steps
+        x = given.start(noise(Purpose.INITIAL, frames, 0, shape))
+        if given.known == len(frames):
+            return x
+        for step, timestep in enumerate(given.listed(self._warped(steps))):
             sigma = schedule.sigma(timestep)
             if step:
-                x = (1 - sigma) * x + sigma * noise(Purpose.RENOISE, frames, step, shape)
-            velocity = denoise(x, torch.full((1, len(frames)), timestep))
-            x = (x.double() - sigma * velocity.double()).float()
-            x = on_step(step, timestep, x) if on_step else x
+                x = given.hold((1 - sigma) * x + sigma * noise(Purpose.RENOISE, frames, step, shape))
+            velocity = denoise(x, given.timestep(timestep, len(frames)))
+            x = given.hold((x.double() - sigma * velocity.double()).float())
+            x = given.hold(on_step(step, timestep, x)) if on_step else x
         return x
+
+    def _warped(self, steps: Sequence[float]) -> list[float]:
+        return [FlowSchedule(self.shift).warp(step) if self.warp else step for step in steps]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.sampling import Denoise, OnStep
+from longtake.sampling.given import NOTHING, Given
 from longtake.sampling.noise import NoiseSource, Purpose
 from longtake.sampling.schedule import FlowSchedule
 
@@ -35,12 +35,15 @@ class FlowODE:
         frames: Sequence[int],
         shape: tuple[int, int, int],
         on_step: OnStep | None = None,
+        given: Given = NOTHING,
     ) -> Tensor:
-        """See `Sampler.advance`."""
-        x = noise(Purpose.INITIAL, frames, 0, shape)
-        sigmas = FlowSchedule(self.shift).uniform(self.num_inference_steps)
+        """See `Sampler.advance`. From a source, the first step is taken at `given.strength` itself."""
+        x = given.start(noise(Purpose.INITIAL, frames, 0, shape))
+        if given.known == len(frames):
+            return x
+        sigmas = given.graded(FlowSchedule(self.shift).uniform(self.num_inference_steps))
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            timestep = torch.full((1, len(frames)), 1000 * sigma)
-            x = x + (following - sigma) * denoise(x, timestep).float()
-            x = on_step(step, 1000 * sigma, x) if on_step else x
+            velocity = denoise(x, given.timestep(1000 * sigma, len(frames)))
+            x = given.hold(x + (following - sigma) * velocity.float())
+            x = given.hold(on_step(step, 1000 * sigma, x)) if on_step else x
         return x
