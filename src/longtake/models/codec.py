@@ -16,7 +16,8 @@ Latents `[B, C, F, h, w]` are in the space that the generator works in, already 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,8 +31,10 @@ __all__ = [
     "CodecState",
     "Slot",
     "StreamState",
+    "check_size",
     "frames_for_latents",
     "latents_for_frames",
+    "moved",
     "to_float",
     "to_uint8",
 ]
@@ -82,9 +85,27 @@ class StreamState:
     """Batch, rows and columns of the latent grid; fixed by the first call."""
     slots: list[Slot] = field(default_factory=list)
     """One entry per layer that looks back, in the codec's own order."""
+    is_over: bool = False
+    """Whether it was released, or broken off by an error; it cannot go on then, nor be saved."""
+
+    def release(self) -> None:
+        """End the stream and give its memory back."""
+        self.slots, self.is_over = [], True
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Around one latent frame. An error ends the stream: some slots may be new by then, others old."""
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
+        self.position += 1
 
     def snapshot(self, prefix: str) -> dict[str, Tensor]:
         """Copies of everything, as named tensors that safetensors can store."""
+        if self.is_over:
+            raise UserError("this stream is over and cannot be saved; save it while it runs")
         shape = self.shape or (0, 0, 0)
         kinds = [_EMPTY if s is None else _MARK if isinstance(s, str) else _FEATURES for s in self.slots]
         tensors = {
@@ -137,6 +158,11 @@ class CodecState:
         encoder, decoder = (StreamState.restored(tensors, side) for side in ("encoder", "decoder"))
         self.encoder, self.decoder = encoder, decoder
 
+    def release(self) -> None:
+        """Give the memory of both directions back when nothing more will come."""
+        self.encoder.release()
+        self.decoder.release()
+
 
 class Codec(nn.Module, ABC):
     """A video codec that works on streams. Subclasses give the sizes and one step in each direction."""
@@ -158,6 +184,11 @@ class Codec(nn.Module, ABC):
         """A latent frame `[B, C, 1, h, w]` to `[B, 3, 1 or temporal_stride, H, W]`; replaces
         `stream.slots`."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, and what its latents come out as."""
+        return next(self.parameters()).dtype
+
     def start(self) -> CodecState:
         """A state at the beginning of a stream."""
         return CodecState()
@@ -171,8 +202,7 @@ class Codec(nn.Module, ABC):
         not fill a group are refused rather than kept waiting, so that a state never hides pixels. Returns
         `[B, C, F, h, w]`.
         """
-        dtype = next(self.parameters()).dtype
-        pixels = to_float(frames, dtype) if frames.dtype == torch.uint8 else frames.to(dtype)
+        pixels = to_float(frames, self.dtype) if frames.dtype == torch.uint8 else frames.to(self.dtype)
         if pixels.ndim != 5 or pixels.shape[1] != 3:
             raise UserError(
                 f"frames of shape {list(frames.shape)} ({frames.dtype}) given; a codec takes "
@@ -186,8 +216,8 @@ class Codec(nn.Module, ABC):
         )
         latents = []
         for group in pixels.split(groups, dim=2):
-            latents.append(self.encode_step(group, state.encoder))
-            state.encoder.position += 1
+            with state.encoder.step():
+                latents.append(self.encode_step(group, state.encoder))
         return torch.cat(latents, dim=2)
 
     @torch.no_grad()
@@ -201,9 +231,9 @@ class Codec(nn.Module, ABC):
         batch, _, _, rows, columns = latents.shape
         self._bind(state.decoder, (batch, rows, columns), latents.device)
         pixels = []
-        for latent in latents.to(next(self.parameters()).dtype).split(1, dim=2):
-            pixels.append(self.decode_step(latent, state.decoder).clamp(-1.0, 1.0))
-            state.decoder.position += 1
+        for latent in latents.to(self.dtype).split(1, dim=2):
+            with state.decoder.step():
+                pixels.append(self.decode_step(latent, state.decoder).clamp(-1.0, 1.0))
         return torch.cat(pixels, dim=2)
 
     def decode(self, latents: Tensor, state: CodecState) -> Tensor:
@@ -225,13 +255,26 @@ class Codec(nn.Module, ABC):
 
     def _bind(self, stream: StreamState, shape: tuple[int, int, int], device: torch.device) -> None:
         """Hold a stream to one batch and grid, and bring a restored one to the device in use."""
+        if stream.is_over:
+            raise UserError(
+                "this stream is over (released, or broken off by an error); start a new one or restore a snapshot"
+            )
         if stream.shape not in (None, shape):
             raise UserError(
                 f"a stream of {_named(stream.shape)} cannot go on with {_named(shape)}; "
                 "start a new stream for another size"
             )
         stream.shape = shape
-        stream.slots = [slot.to(device) if isinstance(slot, Tensor) else slot for slot in stream.slots]
+        stream.slots = moved(stream.slots, self.resting_place(device))
+
+    def resting_place(self, device: torch.device) -> torch.device:
+        """Where the slots of a stream on `device` lie between two steps."""
+        return device
+
+
+def moved(slots: Sequence[Slot], device: torch.device) -> list[Slot]:
+    """The slots with their features on `device`."""
+    return [slot.to(device) if isinstance(slot, Tensor) else slot for slot in slots]
 
 
 def check_size(height: int, width: int, stride: int) -> None:
