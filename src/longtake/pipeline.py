@@ -63,7 +63,8 @@ class Pipeline:
     def from_pretrained(cls, model: str | Path, *, torch_dtype: torch.dtype | None = None) -> Pipeline:
         """Load a preset by name or a folder. `torch_dtype` defaults to what this hardware computes fast."""
         checkpoint = find(model)
-        folder, device = checkpoint.folder, compute_device()
+        device = compute_device()
+        folder = checkpoint.part("transformer").path.parent
         dtype = torch_dtype or compute_dtype().dtype
         backbone = WanTransformer.from_pretrained(folder / "transformer", torch_dtype=dtype).to(device)
         codec = PatchCodec.from_pretrained(folder / "codec").to(device)

@@ -103,10 +103,13 @@ def _compute() -> dict[str, Any]:
 
 
 def _models() -> dict[str, dict[str, Any]]:
-    """Opens every model; `problem` is None when it is whole."""
-    from longtake.models.hub import presets
+    """Opens every model that is on disk; `problem` is None when it is whole."""
+    from longtake.models.hub import look_up, presets
 
-    return {name: {"problem": _problem(name)} for name in presets()}
+    on_disk = {name: not look_up(name).missing for name in presets()}
+    return {
+        name: {"on_disk": here, "problem": _problem(name) if here else None} for name, here in on_disk.items()
+    }
 
 
 def _problem(name: str) -> str | None:
@@ -128,7 +131,10 @@ def _show(report: dict[str, Any]) -> None:
         for section in ("versions", "machine", "compute")
         for name, value in report[section].items()
     ]
-    models = [("models", name, model["problem"] or "whole") for name, model in report["models"].items()]
+    models = [
+        ("models", name, model["problem"] or ("whole" if model["on_disk"] else "not on disk"))
+        for name, model in report["models"].items()
+    ]
     for line in columns([(section, name, _text(value)) for section, name, value in [*plain, *models]]):
         typer.echo(line)
 

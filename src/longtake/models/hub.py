@@ -1,22 +1,27 @@
 """Models by name: presets as data, and where their weights are.
 
 A preset is a YAML file in `presets/` (or `preset.yaml` in a folder of the user's own). It holds what belongs to a
-checkpoint and to nobody else: step list, shift, window, sink, block, guidance, native size. A new model is a new file.
+checkpoint and to nobody else: its files and their licence, step list, shift, window, sink, block, guidance, native
+size. A new model is a new file. Nothing here touches the network; `download.obtain` does.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError, model_validator
 
 from longtake.errors import UserError
+from longtake.models.network import Network
+from longtake.models.parts import OPTIONAL, Part, PartName, Shared
+from longtake.models.places import Located, locate
 from longtake.models.policy import Data, Policy
 
 PRESET_FILE = "preset.yaml"
-WEIGHT_FOLDERS = ("transformer", "codec", "text_encoder", "tokenizer")
+WEIGHT_FOLDERS: tuple[PartName, ...] = ("transformer", "codec", "text_encoder", "tokenizer")
 
 
 class Native(Data):
@@ -33,28 +38,76 @@ class Preset(Data):
     name: str
     summary: str
     licence: str
-    folder: str
-    """Folder of the weights: inside the package's `weights/`, or beside `preset.yaml`."""
+    """Of the transformer's weights."""
+    non_commercial: bool | None = False
+    """Whether the licence forbids commercial use; None where its owners do not say."""
+    folder: str | None = None
+    """Folder of the weights: inside the package's `weights/`, or beside `preset.yaml`. None: they are on the Hub."""
+    network: Network | None = None
+    """Sizes of the transformer, for models on the Hub."""
+    parts: dict[PartName, Part | Shared] = {}
+    """What to take from the Hub."""
     native: Native
     policy: Policy
 
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Preset:
+        if (self.folder is None) == (not self.parts):
+            raise ValueError("give either a folder with the weights, or parts on the Hub")
+        if self.parts and (self.network is None or not set(WEIGHT_FOLDERS) <= self.parts.keys()):
+            raise ValueError(f"a model on the Hub needs its network's sizes and {', '.join(WEIGHT_FOLDERS)}")
+        return self
 
-class Checkpoint(Data):
-    """A preset together with the folder that its weights are in."""
-
-    preset: Preset
-    folder: Path
+    def part(self, name: PartName) -> Part:
+        """A part on the Hub, wherever it is defined."""
+        part = self.parts[name]
+        return presets()[part.shared].part(name) if isinstance(part, Shared) else part
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """Parts of the folder that are not there."""
-        return tuple(name for name in WEIGHT_FOLDERS if not (self.folder / name).is_dir())
+    def needed(self) -> tuple[PartName, ...]:
+        """Parts that it cannot generate without."""
+        return tuple(name for name in self.parts or WEIGHT_FOLDERS if name not in OPTIONAL)
+
+    @property
+    def notice(self) -> str:
+        """The licence in one plain line, for the moment of download and the summary."""
+        terms = {
+            True: "for non-commercial use only: not in a business, not to earn money",
+            None: "read it before any commercial use",
+            False: "",
+        }[self.non_commercial]
+        page = f" ({self.part('transformer').page})" if self.parts else ""
+        return f"weights of {self.name}: {self.licence}{f', {terms}' if terms else ''}{page}"
 
 
+class Checkpoint(Data):
+    """A preset together with the places that its weights are in."""
+
+    preset: Preset
+    folder: Path | None = None
+    """The folder that holds every part, where there is one."""
+    parts: dict[PartName, Located] = {}
+    """What is on disk."""
+
+    @property
+    def missing(self) -> tuple[PartName, ...]:
+        """Needed parts that are not there."""
+        return tuple(name for name in self.preset.needed if name not in self.parts)
+
+    def part(self, name: PartName) -> Located:
+        """Where a part is; UserError when it is not on disk."""
+        if name not in self.parts:
+            raise UserError(
+                f"model {self.preset.name!r} lacks {name}; `longtake models` shows what is on disk"
+            )
+        return self.parts[name]
+
+
+@cache
 def presets() -> dict[str, Preset]:
     """All models known by name."""
-    sources = sorted(Path(str(files("longtake.models") / "presets")).glob("*.yaml"))
-    return {preset.name: preset for preset in map(read_preset, sources)}
+    sources = Path(str(files("longtake.models") / "presets")).glob("*.yaml")
+    return {preset.name: preset for preset in sorted(map(read_preset, sources), key=lambda p: p.name)}
 
 
 def read_preset(path: Path) -> Preset:
@@ -71,30 +124,45 @@ def read_preset(path: Path) -> Preset:
         raise UserError(f"preset {path}: {field}: {first['msg']}") from None
 
 
-def find(model: str | Path) -> Checkpoint:
-    """The checkpoint for a preset's name or a folder with a `preset.yaml`.
+def look_up(model: str | Path) -> Checkpoint:
+    """The preset for a name or a folder with a `preset.yaml`, and as much of it as is on disk.
 
-    Raises UserError for an unknown name (lists the known ones) and for a folder that is incomplete.
+    Raises UserError for an unknown name (lists the known ones).
     """
     known = presets()
     if str(model) in known:
         preset = known[str(model)]
-        return _complete(
-            Checkpoint(preset=preset, folder=Path(str(files("longtake") / "weights")) / preset.folder)
-        )
+        if preset.folder is not None:
+            return _in_folder(preset, Path(str(files("longtake") / "weights")) / preset.folder)
+        found = {name: locate(preset.name, name, preset.part(name)) for name in preset.parts}
+        return Checkpoint(preset=preset, parts={name: place for name, place in found.items() if place})
     path = Path(model)
     if not path.is_dir():
         raise UserError(
             f"unknown model {str(model)!r}; known: {', '.join(known)}, or a folder with {PRESET_FILE}"
         )
     preset = read_preset(path / PRESET_FILE)
-    return _complete(Checkpoint(preset=preset, folder=path / preset.folder))
+    return _in_folder(preset, path / (preset.folder or "."))
 
 
-def _complete(checkpoint: Checkpoint) -> Checkpoint:
-    if checkpoint.missing:
+def find(model: str | Path) -> Checkpoint:
+    """The checkpoint for a preset's name or a folder with a `preset.yaml`, whole and on disk.
+
+    Raises UserError for an unknown name and for a model of which something is missing, with what to do about it.
+    """
+    checkpoint = look_up(model)
+    if not checkpoint.missing:
+        return checkpoint
+    preset, lacks = checkpoint.preset, ", ".join(checkpoint.missing)
+    if checkpoint.folder is None:
         raise UserError(
-            f"model {checkpoint.preset.name!r} lacks {', '.join(checkpoint.missing)} in {checkpoint.folder}; "
-            "install longtake again, or restore the folder"
+            f"model {preset.name!r} is not on disk: it lacks {lacks}; `longtake download {preset.name}` fetches it"
         )
-    return checkpoint
+    raise UserError(
+        f"model {preset.name!r} lacks {lacks} in {checkpoint.folder}; install longtake again, or restore the folder"
+    )
+
+
+def _in_folder(preset: Preset, folder: Path) -> Checkpoint:
+    found = {name: Located.in_folder(folder, name) for name in ("tiny_codec", "lora", *WEIGHT_FOLDERS)}
+    return Checkpoint(preset=preset, folder=folder, parts={k: place for k, place in found.items() if place})

@@ -23,11 +23,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from longtake.errors import UserError
+from longtake.models.home import cache_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-__all__ = ["EmbeddingCache", "TextEncoder", "Tokens", "cache_folder", "clean"]
+__all__ = ["EmbeddingCache", "TextEncoder", "Tokens", "clean"]
 
 ENCODER_FOLDER = "text_encoder"
 TOKENIZER_FOLDER = "tokenizer"
@@ -46,14 +47,6 @@ class Tokens(NamedTuple):
 def clean(prompt: str) -> str:
     """A prompt as Wan's tokenizer wants it: HTML entities resolved, white space collapsed."""
     return " ".join(html.unescape(html.unescape(prompt)).split())
-
-
-def cache_folder() -> Path:
-    """Where longtake keeps what it can make again: `$LONGTAKE_HOME`, or the user's cache folder."""
-    home = os.environ.get("LONGTAKE_HOME")
-    if home:
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtake"
 
 
 class EmbeddingCache:
