@@ -10,7 +10,7 @@ import json
 import pickle
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,23 +92,32 @@ def _damage(reason: str) -> str:
     return f"are damaged ({reason.split('.')[0]}); fetch the file again"
 
 
-def load_strict(
-    module: nn.Module, state: Mapping[str, Tensor], *, source: Path, assign: bool = False
+def check_fit(
+    module: nn.Module, state: Mapping[str, Tensor], *, source: Path, unexpected: Sequence[str] = ()
 ) -> None:
-    """Load `state` into `module`; UserError names keys that are missing, unexpected or of another shape.
+    """UserError that names tensors of `state` which are missing, unexpected or of another shape than `module`'s.
 
-    assign: take the tensors themselves, dtype and all, in place of copying them; a module on the meta device needs
-    it, and the tensors must not be changed afterwards.
+    unexpected: names that were found to have no place before.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
+    unknown = sorted({*unexpected, *(state.keys() - own.keys())})
     reshaped = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
     problems = [
         f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+        for what, keys in (("missing", missing), ("unexpected", unknown), ("of another shape", reshaped))
         if keys
     ]
     if problems:
         raise UserError(f"{source} does not fit its config: {'; '.join(problems)}")
+
+
+def load_strict(
+    module: nn.Module, state: Mapping[str, Tensor], *, source: Path, assign: bool = False
+) -> None:
+    """Load `state` into `module`; UserError as `check_fit`.
+
+    assign: take the tensors themselves, dtype and all, in place of copying them; a module on the meta device needs it.
+    """
+    check_fit(module, state, source=source)
     module.load_state_dict(state, assign=assign)
