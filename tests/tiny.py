@@ -49,8 +49,8 @@ def tiny_transformer(config: WanConfig = TINY_WAN, seed: int = 0) -> WanTransfor
 
 TINY_POLICY = {
     "block": 2,
-    "window": 6,
-    "sink": 1,
+    "window": {"kind": "rolling", "frames": 6, "sink": 1},
+    "position": {"kind": "relative"},
     "guidance_scale": 1.5,
     "sampler": {"kind": "ode", "num_inference_steps": 2, "shift": 3.0},
 }

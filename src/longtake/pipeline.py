@@ -16,8 +16,7 @@ from torch import Tensor
 
 from longtake.director import Director
 from longtake.errors import UserError
-from longtake.memory.kv_window import WindowRule
-from longtake.methods.causal import Causal
+from longtake.methods.build import build
 from longtake.models.codec import Codec
 from longtake.models.device import compute_device, compute_dtype
 from longtake.models.hub import Checkpoint, find
@@ -176,17 +175,11 @@ class Pipeline:
         return VideoOutput(frames=_as(output_type, np.concatenate([chunk.frames for chunk in chunks])))
 
     def _engine(self, settings: Settings) -> Engine:
-        preset, policy = self.preset, self.preset.policy
+        preset = self.preset
         stride = self.codec.spatial_stride
         height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
         scale = settings.scale(preset)
-        method = Causal(
-            backbone=self.backbone,
-            sampler=settings.sampler(preset),
-            rule=WindowRule(window=policy.window, sink=policy.sink, block=policy.block),
-            guidance_scale=scale,
-            context_timestep=policy.context_timestep,
-        )
+        method = build(preset.policy, self.backbone, settings.sampler(preset), guidance_scale=scale)
         return Engine(
             name=preset.name,
             settings=asdict(settings),

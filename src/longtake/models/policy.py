@@ -1,51 +1,109 @@
 """How a checkpoint streams, as data: what belongs to its weights and to nobody else's.
 
-A preset carries one `Policy`; `longtake.methods.build` turns it into a method with its memory and sampler.
+A preset carries one `Policy`; `longtake.methods.build` turns it into a method with its memory and sampler. Its parts
+are independent of each other wherever the mathematics allows: what attention sees (`windows.py`), where in time it
+stands, how a finished block is remembered, what a changed prompt does to the past, and the sampler (`steps.py`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from longtake.models.data import Data
+from longtake.models.steps import FewStepSpec, OdeSpec, RollingSpec, SamplerSpec, SourceSpec, StreamBatchSpec
+from longtake.models.windows import AdaptiveWindow, ClipWindow, RecomputeWindow, RollingWindow, WindowSpec
+
+__all__ = [
+    "Absolute",
+    "CleanPass",
+    "Data",
+    "FewStepSpec",
+    "Interpolate",
+    "NoPass",
+    "OdeSpec",
+    "Overlap",
+    "Policy",
+    "Recache",
+    "Relative",
+    "Reset",
+    "Restart",
+    "RollingSpec",
+    "SamplerSpec",
+    "SourceSpec",
+    "StreamBatchSpec",
+    "WindowSpec",
+]
+
+PolicyKind = Literal["causal", "joint", "rolling", "stream-batch"]
 
 
-class Data(BaseModel):
-    """Base of everything that is read from a preset: unknown fields are refused, values never change."""
+class Absolute(Data):
+    """Every latent frame stands at its own index; the table of the network ends the take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OdeSpec(Data):
-    """Euler steps along the flow ODE."""
-
-    kind: Literal["ode"]
-    num_inference_steps: PositiveInt
-    shift: PositiveFloat
+    kind: Literal["absolute"]
+    restart_at: PositiveInt | None = None
+    """A block that would start at this index or later starts at `window.frames − 1` instead, again and again;
+    frames that are remembered keep theirs (StreamDiffusionV2)."""
 
 
-class FewStepSpec(Data):
-    """A distilled model's own step list."""
+class Relative(Data):
+    """Counted inside the window, anew for each block: unbounded in length."""
 
-    kind: Literal["few-step"]
-    steps: tuple[float, ...]
-    shift: PositiveFloat
-    warp: bool
-    first_steps: tuple[float, ...] = ()
-    """Step list of the take's first block, where it has one of its own."""
+    kind: Literal["relative"]
 
 
-class SourceSpec(Data):
-    """How a checkpoint is given a source video."""
+class Restart(Data):
+    """Counted from 0 in a context that is computed anew for each block."""
 
-    strength: float = Field(default=0.7, gt=0, le=1)
-    """How much of the source is replaced by noise, unless the user says."""
-    raw: bool = False
-    """Whether it was trained on latents that are not normalised by the codec's mean and spread."""
-    begin_below: float | None = Field(default=None, ge=0)
-    """The first step is taken so many timesteps below 1000·strength; None: at a step of the list."""
-    motion: bool = False
-    """Whether the strength falls with motion in the source (StreamDiffusionV2's noise controller)."""
+    kind: Literal["restart"]
+
+
+class CleanPass(Data):
+    """A finished block goes through the network once more, and its keys and values are remembered."""
+
+    kind: Literal["clean"]
+    timestep: float = Field(default=0.0, ge=0, le=1000)
+    """Timestep of that pass."""
+
+
+class NoPass(Data):
+    """What the last denoising step computed is remembered, at its noise level."""
+
+    kind: Literal["none"]
+
+
+class Reset(Data):
+    """Only cross-attention changes; what is remembered of the past keeps the old prompt in it."""
+
+    kind: Literal["reset"]
+
+
+class Recache(Data):
+    """What is remembered is computed anew from its clean latents under the new prompt (LongLive)."""
+
+    kind: Literal["recache"]
+    keep_sink: bool
+    """Whether the sink keeps the old prompt, once the take is longer than the window."""
+    causal: bool = False
+    """Whether the frames see only the past in that pass; published: they see each other."""
+
+
+class Interpolate(Data):
+    """The new prompt is blended in over some chunks (Krea)."""
+
+    kind: Literal["interpolate"]
+    chunks: PositiveInt
+    """How many."""
+
+
+class Overlap(Data):
+    """Long video by rollouts that each begin from the end of the last one (CausVid)."""
+
+    kind: Literal["overlap"]
+    frames: PositiveInt
+    """Latent frames that two rollouts share; a multiple of the block."""
 
 
 class Policy(Data):
@@ -53,18 +111,94 @@ class Policy(Data):
 
     block: PositiveInt
     """Latent frames made together."""
-    window: PositiveInt
-    """Latent frames that attention sees, sink and block included."""
-    sink: int = Field(ge=0)
-    """First latent frames, kept for ever."""
-    context_timestep: float = Field(default=0.0, ge=0, le=1000)
-    """Timestep of the pass that writes a finished block into the cache."""
+    window: WindowSpec
+    """What attention sees of the past."""
+    position: Annotated[Absolute | Relative | Restart, Field(discriminator="kind")] = Absolute(
+        kind="absolute"
+    )
+    """Where in time the frames stand that attention sees."""
+    context: Annotated[CleanPass | NoPass, Field(discriminator="kind")] = CleanPass(kind="clean")
+    """How a finished block gets into the memory."""
+    prompt_change: Annotated[Reset | Recache | Interpolate, Field(discriminator="kind")] = Reset(kind="reset")
+    """What a new prompt does to the past."""
+    attention_bias: float = Field(default=1.0, ge=0.01, le=1)
+    """Weight of the past in self-attention while denoising, but for its first frame; 1 is off (Krea)."""
+    rollout: Annotated[Overlap, Field(discriminator="kind")] | None = None
+    """How a take goes on after the limit; None: it ends there."""
+    limit: PositiveInt | None = None
+    """Most latent frames of one rollout; a window that keeps everything is a limit by itself."""
+    trained: PositiveInt | None = None
+    """Latent frames of the clips that it was trained on, when it can make more but grows worse."""
     guidance_scale: PositiveFloat = 1.0
-    sampler: Annotated[OdeSpec | FewStepSpec, Field(discriminator="kind")]
+    """Strength of classifier-free guidance; 1 is off."""
+    sampler: SamplerSpec
+    """From noise to clean latents."""
     first_frame: Literal["prefix", "alone", "repeat"] | None = None
     """How an image begins a take: known first frame of the first block ("prefix"), a block by itself before all
     others ("alone"), repeated until it fills the first block ("repeat"); None: the checkpoint takes no image."""
     source: SourceSpec | None = SourceSpec()
     """How a source video is given; None: it takes none."""
-    interpolate: PositiveInt = 1
-    """Chunks over which a changed prompt is blended in when the cue has no transition of its own."""
+
+    @property
+    def kind(self) -> PolicyKind:
+        """Which method the policy is for."""
+        if isinstance(self.window, ClipWindow):
+            return "joint"
+        if isinstance(self.sampler, RollingSpec | StreamBatchSpec):
+            return self.sampler.kind
+        return "causal"
+
+    @property
+    def interpolate(self) -> int:
+        """Chunks over which a changed prompt is blended in when the cue has no transition of its own."""
+        return self.prompt_change.chunks if isinstance(self.prompt_change, Interpolate) else 1
+
+    def longest(self, table: int) -> int | None:
+        """Most latent frames of one rollout, whole blocks, when positions end at `table`; None: no end."""
+        ends = self.limit, self.window.capacity
+        if isinstance(self.position, Absolute) and self.position.restart_at is None:
+            ends = *ends, table
+        bounds = [end for end in ends if end is not None]
+        return min(bounds) // self.block * self.block if bounds else None
+
+    @model_validator(mode="after")
+    def _check_window(self) -> Self:
+        needed = self.window.sink + self.block
+        if self.window.frames < needed and not isinstance(self.window, RecomputeWindow):
+            raise ValueError(
+                f"window {self.window.frames} cannot hold sink {self.window.sink} and block {self.block}; "
+                f"use a window of {needed} or more"
+            )
+        if isinstance(self.window, ClipWindow) and self.block != self.window.frames:
+            raise ValueError(f"a clip of {self.window.frames} is one block, not of {self.block}")
+        if isinstance(self.window, RecomputeWindow) != isinstance(self.position, Restart):
+            raise ValueError("window 'recompute' and position 'restart' go together; use both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        cached = not isinstance(self.window, ClipWindow | RecomputeWindow)
+        if isinstance(self.prompt_change, Recache) and not (cached and isinstance(self.context, CleanPass)):
+            raise ValueError(
+                f"recache needs a cache that clean passes fill, not window {self.window.kind!r} with context "
+                f"{self.context.kind!r}; use prompt_change 'reset'"
+            )
+        if isinstance(self.prompt_change, Recache) and isinstance(self.window, AdaptiveWindow):
+            raise ValueError("recache does not know an adaptive sink; use prompt_change 'reset'")
+        if isinstance(self.context, NoPass) and not cached:
+            raise ValueError(f"window {self.window.kind!r} has no cache; leave context out")
+        if isinstance(self.sampler, StreamBatchSpec) and not isinstance(self.context, NoPass):
+            raise ValueError("a stream batch remembers what it denoises; use context 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if isinstance(self.sampler, RollingSpec):
+            flight = self.window.sink + self.block * len(self.sampler.steps)
+            if not isinstance(self.window, RollingWindow) or self.window.frames < flight:
+                raise ValueError(
+                    f"sampler 'rolling' needs a rolling window of {flight} or more: its sink and a block a step"
+                )
+        if self.rollout is not None and self.rollout.frames % self.block:
+            raise ValueError(f"rollouts overlap by whole blocks of {self.block}, not {self.rollout.frames}")
+        return self
