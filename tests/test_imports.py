@@ -14,7 +14,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "longtake"
 
-LEAVES = {"errors", "timeline", "storyboard", "media", "boxes"}
+LEAVES = {"errors", "timeline", "storyboard", "media", "boxes", "footage"}
 MODELS = {"models"}
 PARTS = {"memory", "sampling", "slots", "enhance"}
 TAKES = {"__init__", "pipeline", "take", "methods", "director", "settings", "snapshot"}
@@ -28,6 +28,8 @@ def allowed(unit: str) -> set[str]:
         return LEAVES
     if unit in MODELS:
         return LEAVES | MODELS
+    if unit == "slots":
+        return LEAVES | MODELS | {unit, "sampling"}
     if unit in PARTS:
         return LEAVES | MODELS | {unit}
     takes = LEAVES | MODELS | PARTS | TAKES
