@@ -8,6 +8,7 @@ import typer
 
 from longtake import __version__
 from longtake.cli.doctor import doctor
+from longtake.cli.download import download
 from longtake.cli.generate import generate
 from longtake.cli.lazy import LazyGroup
 from longtake.cli.models import models
@@ -39,4 +40,5 @@ def longtake(
 
 app.command()(generate)
 app.command()(models)
+app.command()(download)
 app.command()(doctor)

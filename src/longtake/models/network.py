@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, PositiveInt
 
-from longtake.models.policy import Data
+from longtake.models.data import Data
 
 
 class Network(Data):

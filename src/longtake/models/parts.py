@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from longtake.models.policy import Data
+from longtake.models.data import Data
 
 PartName = Literal["transformer", "lora", "codec", "tiny_codec", "text_encoder", "tokenizer", "image_encoder"]
 OPTIONAL: tuple[PartName, ...] = ("tiny_codec",)

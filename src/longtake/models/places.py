@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from longtake.models.data import Data
 from longtake.models.home import models_folder
 from longtake.models.parts import FOLDER_NAMES, File, Part, PartName
-from longtake.models.policy import Data
 
 
 class Located(Data):
