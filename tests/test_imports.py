@@ -17,7 +17,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "longtake"
 LEAVES = {"errors", "timeline", "storyboard", "media", "boxes", "footage"}
 MODELS = {"models"}
 PARTS = {"memory", "sampling", "slots", "enhance"}
-TAKES = {"__init__", "pipeline", "take", "methods", "director", "settings", "snapshot"}
+TAKES = {
+    "__init__",
+    "pipeline",
+    "take",
+    "methods",
+    "director",
+    "settings",
+    "snapshot",
+    "chunk",
+    "engine",
+    "decoding",
+    "filling",
+}
 BESIDE = ("train", "measure", "world")
 TOP = {"cli", "__main__", "studio", "scale"}
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     import torch
 
+    from longtake.chunk import Chunk
     from longtake.errors import UserError
     from longtake.pipeline import Pipeline
     from longtake.settings import Settings
     from longtake.snapshot import Snapshot
-    from longtake.take import Chunk, Take
+    from longtake.take import Take
     from longtake.timeline import Cue, Receipt, Timeline
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Chunk": "take",
+    "Chunk": "chunk",
     "Cue": "timeline",
     "Pipeline": "pipeline",
     "Receipt": "timeline",

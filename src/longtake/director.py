@@ -32,8 +32,16 @@ class Director:
     """The cues of one take, those of its timeline and those that arrive while it runs. Steer from any thread."""
 
     def __init__(
-        self, pending: Sequence[Cue], *, active: Receipt | None = None, origin: Mix = (), mix: Mix = ()
+        self,
+        pending: Sequence[Cue],
+        *,
+        interpolate: int = 1,
+        active: Receipt | None = None,
+        origin: Mix = (),
+        mix: Mix = (),
     ) -> None:
+        """`interpolate`: chunks over which a cue is blended in that has no transition of its own."""
+        self._interpolate = interpolate
         self._lock = threading.Lock()
         self._pending = list(pending)
         self._active = active
@@ -74,24 +82,39 @@ class Director:
             raise UserError(f"no cue applies at chunk {chunk}; the first cue of a timeline must be at 0")
         if active.applied_chunk is not None:
             return self._mix
-        cue = active.cue
-        begin = cue.at if cue.at is not None else active.first_time
-        assert begin is not None
-        if start >= begin + cue.transition - 1e-6 or not self._origin:
+        weight = self._weight(active, chunk, start, end) if self._origin else None
+        if weight is None:
             self._active = active = replace(active, applied_chunk=chunk, applied_time=start)
-            self._mix = ((cue.prompt, 1.0),)
+            self._mix = ((active.cue.prompt, 1.0),)
         else:
-            self._mix = _blend(self._origin, cue.prompt, min(1.0, (end - begin) / cue.transition))
+            self._mix = _blend(self._origin, active.cue.prompt, weight)
         if chunk in (active.first_chunk, active.applied_chunk):
             receipts.append(active)
         return self._mix
+
+    def _weight(self, active: Receipt, chunk: int, start: float, end: float) -> float | None:
+        """Share of the new prompt in a chunk of its transition; None when that is over."""
+        cue = active.cue
+        assert active.first_chunk is not None
+        if not cue.transition:
+            share = (chunk - active.first_chunk + 1) / self._interpolate
+            return share if share < 1 else None
+        begin = cue.at if cue.at is not None else active.first_time
+        assert begin is not None
+        return None if start >= begin + cue.transition - 1e-6 else min(1.0, (end - begin) / cue.transition)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
         with self._lock:
             pending = [cue.to_dict() for cue in self._pending]
         active = self._active.to_dict() if self._active else None
-        return {"pending": pending, "active": active, "origin": self._origin, "mix": self._mix}
+        return {
+            "pending": pending,
+            "interpolate": self._interpolate,
+            "active": active,
+            "origin": self._origin,
+            "mix": self._mix,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Director:
@@ -99,13 +122,15 @@ class Director:
         active = values["active"]
         return cls(
             [Cue(**cue) for cue in values["pending"]],
-            active=_receipt(active) if active else None,
+            interpolate=values["interpolate"],
+            active=receipt_from_dict(active) if active else None,
             origin=_mix(values["origin"]),
             mix=_mix(values["mix"]),
         )
 
 
-def _receipt(values: Mapping[str, Any]) -> Receipt:
+def receipt_from_dict(values: Mapping[str, Any]) -> Receipt:
+    """What `Receipt.to_dict` was made of."""
     return Receipt(**{**values, "cue": Cue(**values["cue"]), "status": ReceiptStatus(values["status"])})
 
 

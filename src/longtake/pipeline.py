@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from longtake.chunk import Observer
 from longtake.director import Director
+from longtake.engine import Engine, TakeState
 from longtake.errors import UserError
+from longtake.filling import Filling
+from longtake.footage import ImageInput, VideoInput
+from longtake.methods import Kind
 from longtake.methods.build import build
 from longtake.models.codec import Codec
 from longtake.models.device import compute_device, compute_dtype
@@ -27,7 +32,7 @@ from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, PreparedNoise
 from longtake.settings import Settings
 from longtake.snapshot import Snapshot
-from longtake.take import Engine, Observer, Take, TakeState
+from longtake.take import Take
 from longtake.timeline import Timeline
 
 OutputType = Literal["np", "pil", "pt", "latent"]
@@ -107,34 +112,55 @@ class Pipeline:
         num_frames: int | None = None,
         settings: Settings | None = None,
         latents: Tensor | None = None,
+        image: ImageInput | None = None,
+        video: VideoInput | None = None,
+        strength: float | None = None,
         observers: Sequence[Observer] = (),
         callback_on_step_end: StepCallback | None = None,
+        decode_beside: bool | None = None,
     ) -> Take:
         """A take of `prompt` (or of a timeline), endless unless `num_frames` is given. Iterate it for chunks.
 
         seed: decides every random number; one is drawn when neither it nor `generator` (read for its
-        `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. Raises UserError for values
-        that cannot be used.
+        `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. image: the first frame. video:
+        what the take is made from, a file or an iterable of frames that may be live; the take ends with it, and
+        `strength` says how much of it is replaced. Both are scaled and cut to the take's size. decode_beside: see
+        `Take`; by default where a GPU decodes. Raises UserError for values that cannot be used.
         """
         timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
         seed = _seed(seed, generator)
-        engine = self._engine(settings or Settings())
+        settings = settings or Settings()
+        engine = self._engine(settings)
+        if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
+            raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
+        slots = self._filling(settings).fill(image, video, strength)
+        director = Director(timeline.cues, interpolate=self.preset.policy.interpolate)
         return Take(
             engine,
-            TakeState.start(engine, Director(timeline.cues)),
+            TakeState.start(engine, director, slots),
             seed=seed,
             num_frames=num_frames,
             noise=None if latents is None else PreparedNoise(latents, CounterNoise(seed)),
             observers=observers,
             on_step=self._on_step(callback_on_step_end),
+            decode_beside=self._decodes_beside(decode_beside),
         )
 
-    def restore(self, snapshot: Snapshot) -> Take:
+    def restore(
+        self, snapshot: Snapshot, *, video: VideoInput | None = None, decode_beside: bool | None = None
+    ) -> Take:
         """Go on with the take that `snapshot` was taken from, with the same bytes as if it had never stopped.
 
-        Raises UserError when the snapshot is of another model.
+        video: a live source video, from where it stood. Raises UserError when the snapshot is of another model, or
+        the source video is not there any more.
         """
-        return Take.restored(self._engine(Settings(**snapshot.meta["settings"])), snapshot)
+        settings = Settings(**snapshot.meta["settings"])
+        return Take.restored(
+            self._engine(settings),
+            snapshot,
+            self._filling(settings).refill(snapshot, video),
+            decode_beside=self._decodes_beside(decode_beside),
+        )
 
     def __call__(
         self,
@@ -148,10 +174,16 @@ class Pipeline:
         guidance_scale: float | None = None,
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
+        image: ImageInput | None = None,
+        video: VideoInput | None = None,
+        strength: float | None = None,
         output_type: OutputType = "np",
         callback_on_step_end: StepCallback | None = None,
     ) -> VideoOutput:
-        """Make a whole clip, with the arguments of diffusers' video pipelines; four seconds by default."""
+        """Make a whole clip, with the arguments of diffusers' video pipelines.
+
+        It is as long as `video`, or four seconds by default. See `stream` for image, video and strength.
+        """
         if output_type not in OUTPUT_TYPES:
             raise UserError(f"output_type {output_type!r} is unknown; use one of {', '.join(OUTPUT_TYPES)}")
         settings = Settings(
@@ -161,12 +193,17 @@ class Pipeline:
             guidance_scale=guidance_scale,
             negative_prompt=negative_prompt,
         )
+        if num_frames is None and video is None:
+            num_frames = DEFAULT_SECONDS * self.fps
         take = self.stream(
             prompt,
             generator=generator,
-            num_frames=DEFAULT_SECONDS * self.fps if num_frames is None else num_frames,
+            num_frames=num_frames,
             settings=settings,
             latents=latents,
+            image=image,
+            video=video,
+            strength=strength,
             callback_on_step_end=callback_on_step_end,
         )
         chunks = list(take)
@@ -177,7 +214,7 @@ class Pipeline:
     def _engine(self, settings: Settings) -> Engine:
         preset = self.preset
         stride = self.codec.spatial_stride
-        height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
+        height, width = self._size(settings)
         scale = settings.scale(preset)
         method = build(preset.policy, self.backbone, settings.sampler(preset), guidance_scale=scale)
         return Engine(
@@ -190,6 +227,17 @@ class Pipeline:
             latent_shape=(self.backbone.config.in_channels, height // stride, width // stride),
             fps=self.fps,
         )
+
+    def _size(self, settings: Settings) -> tuple[int, int]:
+        return settings.size(self.preset, self.codec.spatial_stride * self.backbone.config.patch_size[1])
+
+    def _filling(self, settings: Settings) -> Filling:
+        height, width = self._size(settings)
+        sampler = settings.sampler(self.preset)
+        return Filling(preset=self.preset, codec=self.codec, sampler=sampler, height=height, width=width)
+
+    def _decodes_beside(self, wanted: bool | None) -> bool:
+        return next(self.codec.parameters()).device.type == "cuda" if wanted is None else wanted
 
     def _read_text(self, mix: Sequence[tuple[str, float]]) -> TextContext:
         embeddings = self.text_encoder.encode([prompt for prompt, _ in mix])

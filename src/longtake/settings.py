@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from longtake.errors import UserError
 from longtake.models.hub import Preset
-from longtake.models.policy import FewStepSpec
+from longtake.models.steps import FewStepSpec, Listed, OdeSpec
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.ode import FlowODE
@@ -27,6 +27,12 @@ class Settings:
     """Strength of classifier-free guidance; 1 is off."""
     negative_prompt: str = ""
     """What guidance leads away from."""
+    steps: tuple[float, ...] | None = None
+    """Another step list for a distilled model."""
+    shift: float | None = None
+    """Another shift of the noise schedule."""
+    force: bool = False
+    """Take a step list or a shift that the checkpoint was not made for."""
 
     def size(self, preset: Preset, multiple: int) -> tuple[int, int]:
         """`(height, width)`; UserError when off the grid, a warning when not the size that the model knows."""
@@ -52,14 +58,40 @@ class Settings:
         return scale
 
     def sampler(self, preset: Preset) -> Sampler:
-        """The sampler in force; a distilled model's step list cannot be changed."""
+        """The sampler in force; UserError for steps or a shift that the checkpoint was not made for."""
         spec = preset.policy.sampler
-        if isinstance(spec, FewStepSpec):
-            if self.num_inference_steps not in (None, len(spec.steps)):
+        shift = spec.shift if self.shift is None else self.shift
+        if shift != spec.shift and not self.force:
+            raise UserError(
+                f"shift {shift:g}: {preset.name!r} was made for {spec.shift:g}; leave it out, or force it"
+            )
+        if not isinstance(spec, OdeSpec):
+            first = spec.first_steps if isinstance(spec, FewStepSpec) else ()
+            steps = self._steps(preset, spec)
+            return FewStep(
+                steps=steps, shift=shift, warp=spec.warp, first_steps=first if self.steps is None else ()
+            )
+        if self.steps is not None:
+            raise UserError(f"{preset.name!r} has no step list; give num_inference_steps instead of steps")
+        count = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
+        return FlowODE(num_inference_steps=count, shift=shift)
+
+    def _steps(self, preset: Preset, spec: Listed) -> tuple[float, ...]:
+        """The step list: the user's, the published one of the asked length, or the first."""
+        made_for = (spec.steps, *spec.also)
+        if self.steps is not None:
+            if self.steps not in made_for and not self.force:
+                lists = " or ".join(str([*map(float, steps)]) for steps in made_for)
                 raise UserError(
-                    f"num_inference_steps {self.num_inference_steps}: {preset.name!r} is distilled to "
-                    f"{len(spec.steps)} steps {list(spec.steps)}; leave it out"
+                    f"steps {list(self.steps)}: {preset.name!r} was made for {lists}; or force them"
                 )
-            return FewStep(steps=spec.steps, shift=spec.shift, warp=spec.warp)
-        steps = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
-        return FlowODE(num_inference_steps=steps, shift=spec.shift)
+            return self.steps
+        count = len(spec.steps) if self.num_inference_steps is None else self.num_inference_steps
+        fitting = [steps for steps in made_for if len(steps) == count]
+        if not fitting:
+            counts = " or ".join(str(len(steps)) for steps in made_for)
+            raise UserError(
+                f"num_inference_steps {count}: {preset.name!r} is distilled to {counts} steps "
+                f"{list(spec.steps)}; leave it out"
+            )
+        return fitting[0]

@@ -1,140 +1,49 @@
 """A take: one continuous video being made. Iterating it yields chunks.
 
-The rollout loop is `Take._make_chunk`: plan, direct, denoise, decode, commit. What differs between published
-ways of making long video is in the method, its memory and its sampler; nothing of that is here.
+The rollout loop is `Take._make` (plan, direct, denoise, remember) and `Take._finish` (show). What differs between
+published ways of making long video is in the method, its memory and its sampler; nothing of that is here.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from longtake.director import Director, Mix
+from longtake.chunk import Chunk, Observer, Watch
+from longtake.decoding import Decoding
+from longtake.director import Mix
+from longtake.engine import Engine, TakeState, Undecoded
 from longtake.errors import UserError
-from longtake.methods import Conditions, Kind, Method, MethodState, Plan
-from longtake.models.codec import Codec, CodecState, frames_for_latents
+from longtake.methods import Conditions, Kind, Plan
+from longtake.models.codec import frames_for_latents
 from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, NoiseSource, check_seed
+from longtake.slots import Slot, gather
 from longtake.snapshot import Snapshot
 from longtake.timeline import Receipt
 
 
-@dataclass(kw_only=True, slots=True)
-class Timings:
-    """Wall-clock seconds that the parts of a chunk took."""
+class _Turn(NamedTuple):
+    """A chunk that has been decided on."""
 
-    text: float = 0.0
-    """Encoding prompts."""
-    denoise: float = 0.0
-    """The sampler, with every network evaluation in it."""
-    decode: float = 0.0
-    """Latents to pixels."""
-    commit: float = 0.0
-    """Writing the chunk into the memory."""
-
-    @property
-    def total(self) -> float:
-        return self.text + self.denoise + self.decode + self.commit
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chunk:
-    """A piece of finished video."""
-
-    index: int
-    """Number of the chunk, from 0."""
-    frames: NDArray[np.uint8]
-    """`[T, H, W, 3]`, RGB."""
-    start_frame: int
-    """Index of its first frame in the take."""
-    fps: int
-    """Frames a second."""
+    plan: Plan
+    conditions: Conditions
     receipts: tuple[Receipt, ...]
-    """Receipts that changed at this chunk."""
-    timings: Timings
-    """Where the time went."""
-    latents: Tensor
-    """`[1, C, T, H, W]`, what the frames were decoded from (never trimmed)."""
-
-    @property
-    def start_time(self) -> float:
-        """Media seconds of its first frame."""
-        return self.start_frame / self.fps
-
-
-class Observer(Protocol):
-    """Watches a take: called with every chunk, before the consumer gets it."""
-
-    def __call__(self, chunk: Chunk) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """What a take is made with; shared by all takes of a pipeline and never changed by them."""
-
-    name: str
-    """Name of the model."""
-    settings: Mapping[str, Any]
-    """The user's choices, as plain values; with them a pipeline can build this engine again."""
-    method: Method
-    """How the latents are made."""
-    codec: Codec
-    """Latents to pixels."""
-    read_text: Callable[[Mix], TextContext]
-    """Prompts and their weights → what the backbone's cross-attention reads."""
-    null_prompt: str | None
-    """What guidance leads away from; None without guidance."""
-    latent_shape: tuple[int, int, int]
-    """`(C, H, W)` of a latent frame."""
-    fps: int
-    """Frames a second."""
-
-
-@dataclass(kw_only=True, slots=True)
-class TakeState:
-    """All that changes while a take runs."""
-
-    method: MethodState
-    codec: CodecState
-    director: Director
-    position: int = 0
-    """Latent frames that are final."""
-    chunk: int = 0
-    """Chunks that have been made."""
-    shown: int = 0
-    """Pixel frames that have been shown."""
-
-    @classmethod
-    def start(cls, engine: Engine, director: Director) -> TakeState:
-        """The state before the first chunk."""
-        method = engine.method.start(engine.latent_shape)
-        return cls(method=method, codec=engine.codec.start(), director=director)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Watch:
-    """Adds the time since the last call to one of the timings."""
-
-    timings: Timings = field(default_factory=Timings)
-    last: float = field(default_factory=time.perf_counter)
-
-    def lap(self, part: str) -> None:
-        now = time.perf_counter()
-        setattr(self.timings, part, getattr(self.timings, part) + now - self.last)
-        self.last = now
+    watch: Watch
 
 
 class Take:
-    """One continuous video being made; endless unless `num_frames` is given."""
+    """One continuous video being made; endless unless `num_frames` is given, or a source video ends.
+
+    decode_beside: decode each chunk in a thread beside the denoising of the next. The bytes are the same; a new prompt
+    then takes effect one chunk later, and what breaks the next chunk is raised after this one was returned.
+    """
 
     def __init__(
         self,
@@ -146,6 +55,7 @@ class Take:
         noise: NoiseSource | None = None,
         observers: Sequence[Observer] = (),
         on_step: OnStep | None = None,
+        decode_beside: bool = False,
     ) -> None:
         if num_frames is not None and num_frames < 1:
             raise UserError(f"num_frames {num_frames} given; a video has at least 1 frame")
@@ -159,100 +69,178 @@ class Take:
         self._running = threading.Event()
         self._running.set()
         self._texts: dict[Mix, TextContext] = {}
-        self._total = self._count_latents()
+        self._turn: _Turn | None = None
+        beside = decode_beside and not state.method.memory.needs_pixels
+        self._decoding = Decoding(engine.codec, beside=beside)
+        self._under_way: tuple[Undecoded, Future[tuple[Tensor, float]]] | None = None
+        self._failure: Exception | None = None
+        self._check_length()
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
 
     def __next__(self) -> Chunk:
         self._running.wait()
-        if self._is_over():
-            raise StopIteration
-        chunk = self._make_chunk()
+        chunk = self._next_chunk()
         for observer in self._observers:
             observer(chunk)
         return chunk
 
-    def _count_latents(self) -> int | None:
-        """Latent frames that the whole take needs; None when it has no end."""
-        limit, codec = self.engine.method.limit, self.engine.codec
-        if self.num_frames is None:
+    @torch.inference_mode()
+    def _next_chunk(self) -> Chunk:
+        """Decode the chunk that is made, or make one; the one after it is made meanwhile, where that is on."""
+        if self._under_way is None:
+            undecoded = self._state.waiting or self._make()
+            self._state.waiting = None
+            self._start_decoding(undecoded)
+            if self._decoding.is_beside and undecoded.index:  # nobody waits longer for the first chunk
+                self._look_ahead()
+        assert self._under_way is not None
+        undecoded, decoding = self._under_way
+        pixels, undecoded.timings.decode = decoding.result()
+        self._under_way = None
+        return self._finish(undecoded, pixels)
+
+    def _start_decoding(self, undecoded: Undecoded) -> None:
+        if undecoded.plan.fresh:
+            self._state.codec = self.engine.codec.start()
+        self._under_way = undecoded, self._decoding.start(undecoded.latents, self._state.codec)
+
+    def _look_ahead(self) -> None:
+        """Make the chunk after the one being decoded. What fails is kept for the call that asks for it."""
+        try:
+            self._state.waiting = self._make()
+        except StopIteration:
+            return
+        except Exception as failure:  # noqa: BLE001 - raised by `_make`, in its turn
+            self._failure = failure
+
+    def _make(self) -> Undecoded:
+        """The latents of the next chunk. An interrupted call is taken up again with what was decided."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        self._turn = turn = self._turn or self._decide()
+        state, plan, conditions, watch = self._state, turn.plan, turn.conditions, turn.watch
+        opening = None if plan.denoise else self._opening()
+        latents = opening
+        if latents is None:
+            latents = self.engine.method.denoise(plan, self._noise, conditions, state.method, self._on_step)
+        watch.lap("denoise")
+        needs_pixels = state.method.memory.needs_pixels
+        if not needs_pixels:
+            state.method.memory.commit(plan.final, latents, conditions.text, None)
+        watch.lap("commit")
+        undecoded = Undecoded(
+            index=state.chunk,
+            plan=plan,
+            latents=latents,
+            text=conditions.text if needs_pixels else None,
+            receipts=turn.receipts,
+            timings=watch.timings,
+        )
+        state.position, state.planned = plan.final.stop, state.planned + self._count_frames(plan)
+        state.chunk, self._turn = state.chunk + 1, None
+        return undecoded
+
+    def _finish(self, undecoded: Undecoded, pixels: Tensor) -> Chunk:
+        """Remember the pixels where the memory needs them; trim the chunk to the length of the take."""
+        state, watch, plan = self._state, Watch(timings=undecoded.timings), undecoded.plan
+        if undecoded.text is not None:
+            state.method.memory.commit(plan.final, undecoded.latents, undecoded.text, pixels[None])
+        watch.lap("commit")
+        frames = pixels.numpy() if plan.shown is None else pixels.numpy()[slice(*plan.shown)]
+        length = self._length()
+        chunk = Chunk(
+            index=undecoded.index,
+            frames=frames if length is None else frames[: length - state.shown],
+            start_frame=state.shown,
+            fps=self.engine.fps,
+            receipts=undecoded.receipts,
+            timings=undecoded.timings,
+            latents=undecoded.latents,
+        )
+        state.shown += len(chunk.frames)
+        return chunk
+
+    def _decide(self) -> _Turn:
+        """What the next chunk is, and what it is made under. Raises StopIteration at the end of the take."""
+        watch, state, fps = Watch(), self._state, self.engine.fps
+        plan = self._plan()
+        watch.lap("source")
+        start, end = state.planned / fps, (state.planned + self._count_frames(plan)) / fps
+        decision = state.director.decide(state.chunk, start, end)
+        null = self.engine.null_prompt
+        text = self._text(decision.mix)
+        null_text = None if null is None else self._text(((null, 1.0),))
+        watch.lap("text")
+        given = gather(state.slots, plan.denoise)
+        watch.lap("source")
+        conditions = Conditions(text=text, null_text=null_text, given=given)
+        return _Turn(plan=plan, conditions=conditions, receipts=decision.receipts, watch=watch)
+
+    def _plan(self) -> Plan:
+        """The next chunk, once its source is there; the opening that a slot gives comes before all others."""
+        state, method = self._state, self.engine.method
+        self._check_over()
+        opening = self._opening() if state.position == 0 else None
+        if opening is not None:
+            return Plan(denoise=range(0), final=range(opening.shape[2]))
+        planned = method.next(state.position, self._total())
+        for slot in state.slots:
+            slot.fetch(planned.denoise.stop)
+        self._check_over()  # a source may have ended just now, which may also change the plan
+        return method.next(state.position, self._total())
+
+    def _opening(self) -> Tensor | None:
+        """Latents that the take begins with and that need no denoising."""
+        return next((slot.opening for slot in self._state.slots if slot.opening is not None), None)
+
+    def _count_frames(self, plan: Plan) -> int:
+        """Pixel frames of a chunk that are shown."""
+        stride = self.engine.codec.temporal_stride
+        is_first = plan.fresh or plan.final.start == 0
+        count = frames_for_latents(len(plan.final), stride) if is_first else stride * len(plan.final)
+        return count if plan.shown is None else len(range(count)[slice(*plan.shown)])
+
+    def _length(self) -> int | None:
+        """Pixel frames of the whole take; None when it has no end, or none that is known."""
+        ends = (self.num_frames, self._state.num_frames)
+        return min((end for end in ends if end is not None), default=None)
+
+    def _total(self) -> int | None:
+        """Latent frames that the whole take needs; None when that is not known."""
+        limit, length = self.engine.method.limit, self._length()
+        if length is None:
             return limit
-        total = 1 - (1 - self.num_frames) // codec.temporal_stride
-        if limit is not None and total > limit:
-            most = frames_for_latents(limit, codec.temporal_stride)
+        total = 1 - (1 - length) // self.engine.codec.temporal_stride
+        return total if limit is None else min(total, limit)
+
+    def _check_length(self) -> None:
+        """Refuse more frames than the method can make."""
+        limit, codec = self.engine.method.limit, self.engine.codec
+        if limit is None or self.num_frames is None:
+            return
+        most = frames_for_latents(limit, codec.temporal_stride)
+        if self.num_frames > most:
             raise UserError(
                 f"{self.num_frames} frames asked of {self.engine.name!r}, which can make {most} "
                 f"({most / self.engine.fps:g} seconds); ask for fewer, or use a model without an end"
             )
-        return total
 
-    def _is_over(self) -> bool:
-        if self.num_frames is not None:
-            return self._state.shown >= self.num_frames
-        return self._total is not None and self._state.position >= self._total
-
-    @torch.inference_mode()
-    def _make_chunk(self) -> Chunk:
-        state, method, codec = self._state, self.engine.method, self.engine.codec
-        watch = _Watch()
-        plan = method.next(state.position, self._total)
-        conditions, receipts = self._direct(plan)
-        watch.lap("text")
-        latents = method.denoise(plan, self._noise, conditions, state.method, self._on_step)
-        watch.lap("denoise")
-        if plan.fresh:
-            state.codec = codec.start()
-        pixels = codec.decode(latents.to(_device(codec)), state.codec).cpu()
-        watch.lap("decode")
-        state.method.memory.commit(plan.final, latents, conditions.text, pixels)
-        watch.lap("commit")
-        shown = pixels[0] if plan.shown is None else pixels[0, slice(*plan.shown)]
-        return self._show(shown.numpy(), latents, plan.final.stop, receipts, watch.timings)
-
-    def _direct(self, plan: Plan) -> tuple[Conditions, tuple[Receipt, ...]]:
-        """Decide the prompt of this chunk and prepare it for the backbone."""
-        state, fps = self._state, self.engine.fps
-        stride = self.engine.codec.temporal_stride
-        start, end = (
-            frames_for_latents(plan.final.start, stride) if plan.final.start else 0,
-            frames_for_latents(plan.final.stop, stride),
-        )
-        decision = state.director.decide(state.chunk, start / fps, end / fps)
-        null = self.engine.null_prompt
-        null_text = None if null is None else self._text(((null, 1.0),))
-        return Conditions(text=self._text(decision.mix), null_text=null_text), decision.receipts
+    def _check_over(self) -> None:
+        """Raise StopIteration when all frames are made."""
+        length, limit = self._length(), self.engine.method.limit
+        if length is not None and self._state.planned >= length:
+            raise StopIteration
+        if limit is not None and self._state.position >= limit:
+            raise StopIteration
 
     def _text(self, mix: Mix) -> TextContext:
         """What the backbone reads for a mix of prompts; the last two asked for are kept ready."""
         if mix not in self._texts:
             self._texts = dict([*self._texts.items()][-1:]) | {mix: self.engine.read_text(mix)}
         return self._texts[mix]
-
-    def _show(
-        self,
-        frames: NDArray[np.uint8],
-        latents: Tensor,
-        position: int,
-        receipts: tuple[Receipt, ...],
-        timings: Timings,
-    ) -> Chunk:
-        """Count the chunk as made, trimmed to the length of the take."""
-        state = self._state
-        room = len(frames) if self.num_frames is None else self.num_frames - state.shown
-        chunk = Chunk(
-            index=state.chunk,
-            frames=frames[:room],
-            start_frame=state.shown,
-            fps=self.engine.fps,
-            receipts=receipts,
-            timings=timings,
-            latents=latents,
-        )
-        state.position = position
-        state.chunk += 1
-        state.shown += len(chunk.frames)
-        return chunk
 
     def steer(self, prompt: str, *, transition: float = 0.0) -> Receipt:
         """Change the prompt from the next chunk on; safe from another thread. The receipt says which chunk that is.
@@ -261,10 +249,11 @@ class Take:
         """
         if self.engine.method.kind is Kind.JOINT:
             raise UserError(
-                "this method makes the whole video at once and cannot be steered; use a causal method"
+                f"{self.engine.name!r} makes the whole video at once, under one prompt, and cannot be steered; "
+                "use a causal model"
             )
         state = self._state
-        return state.director.steer(prompt, transition, state.chunk, state.shown / self.engine.fps)
+        return state.director.steer(prompt, transition, state.chunk, state.planned / self.engine.fps)
 
     def pause(self) -> None:
         """Hold before the next chunk: `next()` waits until `resume()`."""
@@ -275,26 +264,28 @@ class Take:
         self._running.set()
 
     def snapshot(self) -> Snapshot:
-        """The whole state between two chunks; `Pipeline.restore` goes on from it with the same bytes."""
-        state = self._state
-        tensors = {f"memory.{key}": value for key, value in state.method.memory.snapshot().items()}
-        tensors |= {f"flight.{key}": value.clone() for key, value in state.method.flight.items()}
-        tensors |= {f"codec.{key}": value for key, value in state.codec.snapshot().items()}
+        """The whole state between two chunks; `Pipeline.restore` goes on from it with the same bytes.
+
+        Raises UserError when the last chunk was interrupted: take the next one first.
+        """
+        if self._under_way is not None or self._turn is not None:
+            raise UserError(
+                "the take was interrupted in the middle of a chunk; take the next chunk, then save"
+            )
         meta: dict[str, Any] = {
             "model": self.engine.name,
             "settings": dict(self.engine.settings),
             "seed": self.seed,
             "num_frames": self.num_frames,
-            "position": state.position,
-            "chunk": state.chunk,
-            "shown": state.shown,
-            "director": state.director.to_dict(),
+            **self._state.to_dict(),
         }
-        return Snapshot(tensors=tensors, meta=meta)
+        return Snapshot(tensors=self._state.tensors(), meta=meta)
 
     @classmethod
-    def restored(cls, engine: Engine, snapshot: Snapshot) -> Take:
-        """The take that `snapshot` was taken from, ready to make its next chunk.
+    def restored(
+        cls, engine: Engine, snapshot: Snapshot, slots: Sequence[Slot] = (), *, decode_beside: bool = False
+    ) -> Take:
+        """The take that `snapshot` was taken from, ready to make its next chunk. `slots` are restored already.
 
         Raises UserError when the snapshot is of another model.
         """
@@ -303,13 +294,10 @@ class Take:
             raise UserError(
                 f"the snapshot is of model {meta['model']!r}, this is {engine.name!r}; load that model"
             )
-        state = TakeState.start(engine, Director.from_dict(meta["director"]))
-        state.method.memory.restore(snapshot.part("memory"))
-        state.method.flight = dict(snapshot.part("flight"))
-        state.codec.restore(snapshot.part("codec"))
-        state.position, state.chunk, state.shown = meta["position"], meta["chunk"], meta["shown"]
-        return cls(engine, state, seed=meta["seed"], num_frames=meta["num_frames"])
-
-
-def _device(codec: Codec) -> torch.device:
-    return next(codec.parameters()).device
+        return cls(
+            engine,
+            TakeState.restored(engine, snapshot, slots),
+            seed=meta["seed"],
+            num_frames=meta["num_frames"],
+            decode_beside=decode_beside,
+        )

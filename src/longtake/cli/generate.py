@@ -13,13 +13,14 @@ from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
+    from longtake.chunk import Chunk
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
     from longtake.cli.summary import Summary
     from longtake.media import FragmentedMp4Writer
     from longtake.pipeline import Pipeline
-    from longtake.take import Chunk, Take
+    from longtake.take import Take
     from longtake.timeline import Timeline
 
 

@@ -36,8 +36,8 @@ class FewStep:
     def __post_init__(self) -> None:
         for steps in (self.steps, self.first_steps or self.steps):
             falling = all(a > b for a, b in pairwise(steps))
-            if not steps or not falling or not 0 < steps[-1] <= steps[0] <= NUM_TRAIN_TIMESTEPS:
-                raise UserError(f"step list {list(steps)} must fall from at most 1000 to more than 0")
+            if not steps or not falling or not 0 <= steps[-1] <= steps[0] <= NUM_TRAIN_TIMESTEPS:
+                raise UserError(f"step list {list(steps)} must fall from at most 1000 to 0 at the lowest")
 
     @property
     def timesteps(self) -> list[float]:

@@ -5,6 +5,7 @@ Shapes: C channels, T latent frames of the block, P of them known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,18 @@ def check_strength(strength: float) -> float:
     if not 0 < strength <= 1:
         raise UserError(f"strength {strength:g} is out of range; use more than 0 (keeps the source) up to 1")
     return strength
+
+
+def steps_from(timesteps: Sequence[float], strength: float) -> list[float]:
+    """Those of a distilled model's timesteps that are not above `strength`; UserError when there is none."""
+    taken = [t for t in timesteps if t <= NUM_TRAIN_TIMESTEPS * strength + 1e-6]
+    if not taken:
+        least = math.ceil(timesteps[-1]) / NUM_TRAIN_TIMESTEPS
+        raise UserError(
+            f"strength {strength:g} is below this model's last step; use {least:g} to 1, "
+            "or a model with more steps"
+        )
+    return taken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,14 +80,7 @@ class Given:
             return list(timesteps)
         if self.begin is not None:
             return [self.begin, *(t for t in timesteps[1:] if t < self.begin)]
-        taken = [t for t in timesteps if t <= NUM_TRAIN_TIMESTEPS * self.strength + 1e-6]
-        if not taken:
-            least = timesteps[-1] / NUM_TRAIN_TIMESTEPS
-            raise UserError(
-                f"strength {self.strength:g} is below this model's last step; use {least:.4g} to 1, "
-                "or a model with more steps"
-            )
-        return taken
+        return steps_from(timesteps, self.strength)
 
     def graded(self, sigmas: Sequence[float]) -> list[float]:
         """The noise levels of an ODE, falling from `strength` instead of 1."""

@@ -1,0 +1,115 @@
+"""From what a user gives beside the prompt, an image or a video, to the slots of a take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from longtake.errors import UserError
+from longtake.footage import ImageInput, Picture, VideoFile, VideoInput, cover, read_frames, read_image
+from longtake.models.codec import Codec
+from longtake.models.hub import Preset, presets
+from longtake.models.steps import SourceSpec
+from longtake.sampling import Sampler
+from longtake.sampling.few_step import FewStep
+from longtake.sampling.given import steps_from
+from longtake.slots import Slot
+from longtake.slots.first_frame import Entry, FirstFrame
+from longtake.slots.source import Source, SourceRule
+from longtake.snapshot import Snapshot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filling:
+    """Fills the slots of takes that one model makes at one size."""
+
+    preset: Preset
+    codec: Codec
+    sampler: Sampler
+    height: int
+    width: int
+
+    def fill(
+        self, image: ImageInput | None, video: VideoInput | None, strength: float | None
+    ) -> tuple[Slot, ...]:
+        """The slots for an image, a video or neither. Raises UserError for what the model does not take."""
+        if image is not None and video is not None:
+            raise UserError("both an image and a video given; give one of them")
+        if strength is not None and video is None:
+            raise UserError(f"strength {strength:g} given without a video; give a video, or leave it out")
+        if image is not None:
+            return (self._first_frame(image),)
+        return () if video is None else (self._source(video, strength),)
+
+    def refill(self, snapshot: Snapshot, video: VideoInput | None) -> tuple[Slot, ...]:
+        """The slots of a snapshot. A file is opened again where it was; a live source goes on with `video`."""
+        kinds = snapshot.meta["slots"]
+        slots: list[Slot] = []
+        if FirstFrame.kind in kinds:
+            tensors = snapshot.part(f"slot.{FirstFrame.kind}")
+            slots.append(FirstFrame.from_dict(kinds[FirstFrame.kind], tensors))
+        if Source.kind in kinds:
+            slots.append(self._resumed(SourceRule(**kinds[Source.kind]), snapshot, video))
+        return tuple(slots)
+
+    def _first_frame(self, image: ImageInput) -> FirstFrame:
+        entry = check_takes_image(self.preset)
+        picture = cover(read_image(image), self.width, self.height)
+        return FirstFrame.encode(picture, self.codec, entry, self.preset.policy.block)
+
+    def _source(self, video: VideoInput, strength: float | None) -> Source:
+        pictures, path = self._pictures(video)
+        return Source(pictures, self.codec, self._rule(strength, path))
+
+    def _rule(self, strength: float | None, path: str | None) -> SourceRule:
+        spec = check_takes_video(self.preset)
+        rule = SourceRule(
+            strength=spec.strength if strength is None else strength,
+            begin_below=spec.begin_below,
+            motion=spec.motion,
+            path=path,
+        )
+        if isinstance(self.sampler, FewStep) and spec.begin_below is None:
+            steps_from(self.sampler.timesteps, rule.strength)
+        return rule
+
+    def _resumed(self, rule: SourceRule, snapshot: Snapshot, video: VideoInput | None) -> Source:
+        tensors = snapshot.part(f"slot.{Source.kind}")
+        pulled = int(tensors["counts"][0])
+        video = rule.path if video is None else video
+        if video is None:
+            raise UserError(
+                f"the take is made from a live video; give what comes after its first {pulled} frames as `video`"
+            )
+        source = Source(self._pictures(video, pulled)[0], self.codec, rule)
+        source.restore(tensors)
+        return source
+
+    def _pictures(self, video: VideoInput, start: int = 0) -> tuple[Iterator[Picture], str | None]:
+        """The pictures of a source from number `start` on (a live one stands there), and its file."""
+        if isinstance(video, str | os.PathLike):
+            file = VideoFile.open(video)
+            pictures, path = file.frames(self.preset.native.fps, start), str(file.path.absolute())
+        else:
+            pictures, path = read_frames(video), None
+        return (cover(picture, self.width, self.height) for picture in pictures), path
+
+
+def check_takes_image(preset: Preset) -> Entry:
+    """How an image begins a take of this model; UserError when it takes none."""
+    if preset.policy.first_frame is None:
+        raise UserError(f"{preset.name!r} takes no image; use {_others('first_frame')}")
+    return preset.policy.first_frame
+
+
+def check_takes_video(preset: Preset) -> SourceSpec:
+    """How a source video is given to this model; UserError when it takes none."""
+    if preset.policy.source is None:
+        raise UserError(f"{preset.name!r} takes no source video; use {_others('source')}")
+    return preset.policy.source
+
+
+def _others(field: str) -> str:
+    """Models that have this field of a policy, for a message."""
+    return ", ".join(name for name, preset in presets().items() if getattr(preset.policy, field) is not None)
