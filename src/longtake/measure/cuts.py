@@ -14,7 +14,7 @@ import numpy as np
 
 from longtake.errors import UserError
 
-__all__ = ["cuts"]
+__all__ = ["CutFinder", "cuts"]
 
 SETTINGS = {"adaptive_threshold": 3.0, "min_scene_len": 15, "window_width": 2, "min_content_val": 15.0}
 DEFINITION = (
@@ -22,16 +22,33 @@ DEFINITION = (
 )
 
 
+class CutFinder:
+    """Sees frames one by one."""
+
+    def __init__(self) -> None:
+        try:
+            from scenedetect.detectors import AdaptiveDetector
+            from scenedetect.stats_manager import StatsManager
+        except ImportError:
+            raise UserError("counting cuts needs scenedetect; pip install 'longtake[measure]'") from None
+        self._detector = AdaptiveDetector(**SETTINGS)
+        self._detector.stats_manager = StatsManager()
+        self._found: list[int] = []
+        self._count = 0
+
+    def add(self, frame: np.ndarray) -> None:
+        """See the next frame, uint8 [H, W, 3]."""
+        self._found += self._detector.process_frame(self._count, np.ascontiguousarray(frame[..., ::-1]))
+        self._count += 1
+
+    def finish(self) -> list[int]:
+        """First frame after each cut."""
+        return [int(cut) for cut in [*self._found, *self._detector.post_process(self._count)]]
+
+
 def cuts(frames: np.ndarray) -> list[int]:
     """First frame after each cut; `frames` uint8 [T, H, W, 3]."""
-    try:
-        from scenedetect.detectors import AdaptiveDetector
-        from scenedetect.stats_manager import StatsManager
-    except ImportError:
-        raise UserError("counting cuts needs scenedetect; pip install 'longtake[measure]'") from None
-    detector = AdaptiveDetector(**SETTINGS)
-    detector.stats_manager = StatsManager()
-    found: list[int] = []
-    for number, frame in enumerate(frames):
-        found += detector.process_frame(number, np.ascontiguousarray(frame[..., ::-1]))
-    return [int(cut) for cut in [*found, *detector.post_process(len(frames))]]
+    finder = CutFinder()
+    for frame in frames:
+        finder.add(frame)
+    return finder.finish()

@@ -10,11 +10,10 @@ with toybox's own rendering of the same prompt, measured in the same way, camera
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from longtake.errors import UserError
+from longtake.measure.video.vision import vision
 from longtake.world.reader import Reader
 
 __all__ = ["flow", "in_range", "object_flow"]
@@ -25,17 +24,9 @@ STILL = 0.1
 DEFINITION = f"median DIS flow in the reader's object regions, in pixels a frame; below {STILL} is still"
 
 
-def _vision() -> Any:
-    try:
-        import cv2
-    except ImportError:
-        raise UserError("measuring flow needs OpenCV; pip install 'longtake[measure]'") from None
-    return cv2
-
-
 def flow(frames: np.ndarray) -> np.ndarray:
     """Flow from each frame to the next, float32 [T - 1, H, W, 2] in pixels; `frames` uint8 [T, H, W, 3]."""
-    cv2 = _vision()
+    cv2 = vision()
     height, width = frames.shape[1:3]
     times = max(1, -(-ROWS // height))
     grey = [
@@ -59,7 +50,7 @@ def object_flow(frames: np.ndarray, colours: tuple[str, ...], reader: Reader) ->
     )
     if not (regions > 0.5).any():
         return None
-    cv2 = _vision()
+    cv2 = vision()
     height, width = frames.shape[1:3]
     inside = np.stack(
         [cv2.resize(region, (width, height)) > 0.5 for region in regions[:-1].astype(np.float32)]
