@@ -6,7 +6,7 @@ in shards beside an index, or as a folder with one of these. Training wrappers l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from longtake.errors import UserError
 from longtake.models.files import PT_SUFFIXES, read_json, read_pt, read_safetensors
 
 INDEX_SUFFIX = ".safetensors.index.json"
-EMA = "generator_ema"
-CHOICES = ("generator", "state_dict", "model")
-"""Dictionaries that hold the network, the first that is there taken."""
+NETWORK = ("generator", "state_dict", "model")
+"""Dictionaries that hold a network, the first that is there taken; the raw content where none is."""
 FRAGMENTS = ("_fsdp_wrapped_module.", "_orig_mod.", "_checkpoint_wrapped_module.")
 PREFIXES = ("module.", "model.", "diffusion_model.")
 
@@ -40,14 +39,14 @@ class Container:
     """What lay beside them: other dictionaries, counters."""
 
 
-def open_container(path: Path, *, ema: bool = True, allow_pt: bool = False) -> Container:
+def open_container(path: Path, *, wanted: Sequence[str] = NETWORK, allow_pt: bool = False) -> Container:
     """Open a published file or a folder with one.
 
-    ema: take the averaged weights where the file has both. allow_pt: open `.pt` and the like (see `read_pt`).
+    wanted: the dictionary inside, by preference. allow_pt: open `.pt` and the like (see `read_pt`).
     Raises UserError for what is missing, damaged, ambiguous, not allowed or without tensors.
     """
     files, content = _read(find_file(path), allow_pt)
-    name, chosen, ignored = _choose(content, ema=ema, source=path)
+    name, chosen, ignored = _choose(content, wanted, path)
     tensors = {key: value for key, value in chosen.items() if isinstance(value, Tensor)}
     ignored += tuple(str(key) for key in chosen if key not in tensors)
     if not tensors:
@@ -103,14 +102,15 @@ def _read_shards(index: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
     return files, tensors
 
 
-def _choose(content: Any, *, ema: bool, source: Path) -> tuple[str, Mapping[str, Any], tuple[str, ...]]:
+def _choose(
+    content: Any, wanted: Sequence[str], source: Path
+) -> tuple[str, Mapping[str, Any], tuple[str, ...]]:
     """The dictionary with the network: its name, itself, and the names of what lies beside it."""
     name = "raw"
     ignored: tuple[str, ...] = ()
     for _ in range(2):  # a `generator` may hold a `state_dict` of its own
         if not isinstance(content, Mapping):
             raise UserError(f"{source} holds a {type(content).__name__}; named tensors are needed")
-        wanted = (EMA, *CHOICES) if ema else CHOICES
         found = next((key for key in wanted if isinstance(content.get(key), Mapping)), None)
         if found is None:
             break

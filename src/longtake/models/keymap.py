@@ -99,6 +99,16 @@ def rename(key: str, source: Layout, target: Layout) -> str | None:
     return None
 
 
+def unflatten(name: str, layout: Layout) -> str | None:
+    """The module whose name has underscores for dots in `name`, as some trainers of LoRAs write it."""
+    block = re.match(r"blocks_(\d+)_", name)
+    rest = name[block.end() :] if block else name
+    rows = BLOCK if block else OUTSIDE
+    found = (getattr(row, layout.value) for row in rows)
+    module = next((module for module in found if module.replace(".", "_") == rest), None)
+    return module if block is None or module is None else f"blocks.{block[1]}.{module}"
+
+
 @lru_cache
 def _table(source: Layout, target: Layout, *, inside: bool) -> dict[str, str]:
     rows = BLOCK if inside else OUTSIDE

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
-from longtake.models.containers import Container, open_container
+from longtake.models.containers import NETWORK, Container, open_container
 from longtake.models.files import read_json
 from longtake.models.keymap import Layout, detect_layout, rename
 from longtake.models.wan_config import WanConfig, declared
 
 CONFIG_FILE = "config.json"
+EMA = "generator_ema"
+"""The dictionary of weights averaged over training."""
 NOT_THE_NETWORK = ("_cls_pred_branch", "_register_tokens", "_gan_ca_blocks", "norm_added_q")
 """Parts of training (a discriminator's branch) or of no effect, skipped wherever they appear in a name."""
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -72,10 +74,12 @@ def read_weights(
 ) -> WanWeights:
     """Bring any published file or folder of a Wan transformer into our form.
 
-    ema, allow_pt: as `open_container`. head_dim: channels of an attention head, where no `config.json` says it and it
-    is not 128. Raises UserError for what is no Wan transformer, or contradicts the config beside it.
+    ema: take the averaged weights where there are some. allow_pt: as `open_container`. head_dim: channels of an
+    attention head, where no `config.json` says it and it is not 128. Raises UserError for what is no Wan transformer,
+    or contradicts the config beside it.
     """
-    container = open_container(path, ema=ema, allow_pt=allow_pt)
+    wanted = (EMA, *NETWORK) if ema else NETWORK
+    container = open_container(path, wanted=wanted, allow_pt=allow_pt)
     keys = [key for key in container.tensors if not _skipped(key)]
     layout = detect_layout(keys)
     if layout is None:
