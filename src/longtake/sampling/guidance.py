@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,7 +34,9 @@ def guided(predict: Predict, text: TextContext, null_text: TextContext | None, s
 
 def stack_texts(*texts: TextContext) -> TextContext:
     """Text contexts of batch one side by side in the batch."""
-    layers = zip(*(text.layers for text in texts), strict=True)
-    return TextContext(
-        tuple(KeyValue(torch.cat([kv.k for kv in kvs]), torch.cat([kv.v for kv in kvs])) for kvs in layers)
-    )
+    return TextContext(_stack([text.layers for text in texts]), _stack([text.image for text in texts]))
+
+
+def _stack(texts: Sequence[tuple[KeyValue, ...]]) -> tuple[KeyValue, ...]:
+    layers = zip(*texts, strict=True)
+    return tuple(KeyValue(torch.cat([kv.k for kv in kvs]), torch.cat([kv.v for kv in kvs])) for kvs in layers)

@@ -1,0 +1,34 @@
+"""Guidance in one batch equals its two passes, also where cross-attention reads image tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from longtake.models.wan import TextContext, WanConfig
+from longtake.sampling.guidance import guided
+from tests.tiny import TINY_WAN, tiny_transformer
+
+TINY_I2V = replace(TINY_WAN, image_dim=20, added_kv_proj_dim=TINY_WAN.dim)
+
+
+@pytest.mark.parametrize("config", [TINY_WAN, TINY_I2V], ids=["text", "image"])
+@torch.no_grad()
+def test_one_batch_equals_two_passes(config: WanConfig) -> None:
+    model = tiny_transformer(config)
+    generator = torch.Generator().manual_seed(0)
+
+    def context() -> TextContext:
+        text = torch.randn(1, 5, config.text_dim, generator=generator)
+        image = torch.randn(1, 4, config.image_dim, generator=generator) if config.image_dim else None
+        return model.text_context(text, image)
+
+    prompt, negative = context(), context()
+    latents = torch.randn(1, config.in_channels, 2, 4, 6, generator=generator)
+    timestep = torch.tensor([[900.0, 300.0]])
+    got = guided(model, prompt, negative, 3.0)(latents, timestep)
+    plain, null = model(latents, timestep, prompt), model(latents, timestep, negative)
+    assert (plain - null).abs().max() > 0.1
+    torch.testing.assert_close(got, null + 3.0 * (plain - null), atol=1e-5, rtol=0)
