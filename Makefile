@@ -4,6 +4,7 @@
 # make soak    the long forms of the tests
 # make bench   measures everything anew and writes docs/benchmarks.md (hours)
 # make wheel-check   builds the wheel and generates a second with it, outside the checkout
+# make quantise-check   tests 8-bit weights with torchao, which is kept out of .venv: everything would load it
 # make constraints   resolves the dependencies afresh and pins them
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -11,7 +12,7 @@ PROMPT ?= a red sphere rolls to the right past a blue cube on a wooden floor
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check soak bench wheel-check constraints
+.PHONY: demo test check soak bench wheel-check quantise-check constraints
 
 demo: $(READY)
 	$(BIN)/longtake generate "$(PROMPT)" --seconds 10 --seed 7 --scale 4 --force --out demo.mp4
@@ -45,9 +46,14 @@ wheel-check: $(READY)
 	cd "$$place" && venv/bin/longtake doctor && \
 	venv/bin/longtake generate "$(PROMPT)" --seconds 1 --json
 
+quantise-check: $(READY)
+	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
+	$(BIN)/python -m pip install --quiet --no-deps --target "$$place" --constraint constraints.txt torchao && \
+	PYTHONPATH="$$place" $(BIN)/python -m pytest --quiet tests/models/test_quantise.py
+
 constraints:
 	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \
-	$(PYTHON) -m venv "$$place" && "$$place/bin/python" -m pip install --quiet '.[dev]' && \
+	$(PYTHON) -m venv "$$place" && "$$place/bin/python" -m pip install --quiet '.[dev,quantise]' && \
 	"$$place/bin/python" -m pip freeze --exclude longtake \
 		| sed -E 's/\+cpu$$//; / @ /d; /^(nvidia|cuda|triton)/d' > constraints.txt
 

@@ -2,7 +2,7 @@
 
 PyTorch's scaled dot-product attention is the default. `LONGTAKE_ATTENTION` names another: `flash` (the flash-attn
 package, on CUDA in 16 bits, where no mask is needed) or `flex` (PyTorch's flex attention); what they cannot compute
-goes to the default. `LONGTAKE_COMPILE=1` compiles the feed-forward layers. Each is tested for equality with the default.
+goes to the default. `LONGTAKE_COMPILE=1` compiles the feed-forward layers. Each is tested against the default.
 
 Shapes: B batch, S queries, K keys, H heads, D head channels; tensors are `[B, S, H, D]`.
 """
@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """PyTorch's flex attention; the mask becomes a rule on the score of each pair."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    kernel = _compiled(flex_attention) if q.is_cuda else flex_attention
+    fused: Any = _compiled(flex_attention) if q.is_cuda else flex_attention
     wide = None if mask is None else mask.expand(q.shape[0], q.shape[2], q.shape[1], k.shape[1])
 
     def score(value: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.where(entry, value, -torch.inf) if entry.dtype == torch.bool else value + entry
 
     heads_first = (x.transpose(1, 2) for x in (q, k, v))
-    out: Tensor = kernel(*heads_first, score_mod=None if wide is None else score)
+    out: Tensor = fused(*heads_first, score_mod=None if wide is None else score)
     return out.transpose(1, 2)
 
 

@@ -72,7 +72,7 @@ class Layerwise:
         self._ahead: dict[int, State] = {}
         for layer in range(len(self._blocks)):
             self._release(layer)
-        model.to(device)
+        _move_rest(model, device)
         self._handles = [handle for layer in range(len(self._blocks)) for handle in self._hook(layer)]
 
     def remove(self) -> None:
@@ -135,6 +135,15 @@ class Layerwise:
 
     def _release(self, layer: int) -> None:
         _empty(self._blocks[layer])
+
+
+def _move_rest(model: WanTransformer, device: torch.device) -> None:
+    """Bring what is outside the blocks to the device."""
+    for part in model.children():
+        if part is not model.blocks:
+            part.to(device)
+    for parameter in model.parameters(recurse=False):
+        parameter.data = parameter.data.to(device)
 
 
 def _moved(state: State, device: torch.device) -> State:
