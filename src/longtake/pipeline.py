@@ -216,7 +216,8 @@ class Pipeline:
         stride = self.codec.spatial_stride
         height, width = self._size(settings)
         scale = settings.scale(preset)
-        method = build(preset.policy, self.backbone, settings.sampler(preset), guidance_scale=scale)
+        sampler = settings.sampler(preset)
+        method = build(preset.policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
         return Engine(
             name=preset.name,
             settings=asdict(settings),

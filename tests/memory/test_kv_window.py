@@ -31,10 +31,10 @@ def test_cached_steps_equal_the_plain_pass_long_after_eviction(window: int, sink
     worst = 0.0
     for index in range(blocks):
         frames = range(index * block, (index + 1) * block)
-        context = memory.read(frames).kv
+        context = memory.read(frames, text).kv
         assert context is not None
         for timestep in (1000.0, 640.0, 125.0):
-            attention = CachedContext(grid=GRID, positions=context.positions, past=context.past)
+            attention = context.rule()
             now = noisy[:, :, frames.start : frames.stop]
             cached = backbone(now, torch.full((1, block), timestep), text, attention=attention)
             plain = plain_pass(backbone, rule, clean[:, :, : frames.start], now, timestep, text)
@@ -64,7 +64,7 @@ def test_a_planted_fault_in_positions_is_noticed() -> None:
     clean = latents(8)
     for start in range(0, 8, 2):
         memory.commit(range(start, start + 2), clean[:, :, start : start + 2], text)
-    context = memory.read(range(8, 10)).kv
+    context = memory.read(range(8, 10), text).kv
     assert context is not None
     wrong = tuple(position + 3 for position in context.positions)
     outputs = [
@@ -98,15 +98,17 @@ def test_blocks_must_follow_on() -> None:
     backbone = tiny_transformer()
     memory = KVWindow(backbone, GRID, WindowRule(window=6, sink=0, block=2))
     with pytest.raises(ValueError, match="follow on"):
-        memory.read(range(2, 4))
+        memory.read(range(2, 4), backbone.text_context(torch.zeros(1, 3, TINY_WAN.text_dim)))
 
 
-def test_the_cache_never_grows() -> None:
+@pytest.mark.parametrize(("relative", "frames"), [(False, 2 * 4), (True, 2 * 4 + 3)])
+def test_the_cache_never_grows(relative: bool, frames: int) -> None:
+    """Keys and values of the window; keys that are turned anew for each block are held unrotated as well."""
     backbone = tiny_transformer()
     text = backbone.text_context(torch.zeros(1, 3, TINY_WAN.text_dim))
-    memory = KVWindow(backbone, GRID, WindowRule(window=4, sink=1, block=1))
+    memory = KVWindow(backbone, GRID, WindowRule(window=4, sink=1, block=1, relative=relative))
     size = memory.num_bytes
-    planned = 2 * TINY_WAN.num_layers * 4 * GRID.tokens * TINY_WAN.dim * 4
+    planned = frames * TINY_WAN.num_layers * GRID.tokens * TINY_WAN.dim * 4
     for frame in range(20):
         memory.commit([frame], latents(1, frame), text)
     assert size == memory.num_bytes == planned

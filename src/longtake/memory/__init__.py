@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from longtake.models.attention import KeyValue
+from longtake.models.attention import BlockRule, CachedContext, Grid, KeyValue
 from longtake.models.wan import TextContext
 
 
@@ -20,10 +20,24 @@ from longtake.models.wan import TextContext
 class KVContext:
     """Keys and values that a block's self-attention sees beside its own."""
 
+    grid: Grid
+    """Tokens of a latent frame."""
     past: tuple[KeyValue, ...]
-    """One entry a layer, keys rotated; `[1, S, H, D]`, where S may be 0."""
+    """One entry a layer, keys rotated; `[1, P + S, H, D]`: P known tokens, where P may be 0, and room for the block."""
     positions: tuple[int, ...]
     """Temporal index of each new latent frame, relative to the same origin as the keys."""
+    bias: Tensor | None = None
+    """`[1, P + S]`, added to the logits of each key."""
+
+    def rule(self) -> BlockRule:
+        """The attention of one forward pass over the block."""
+        return CachedContext(grid=self.grid, positions=self.positions, past=self.past, bias=self.bias)
+
+    @property
+    def known(self) -> tuple[KeyValue, ...]:
+        """`past` without the room: `[1, P, H, D]`."""
+        room = len(self.positions) * self.grid.tokens
+        return tuple(KeyValue(k[:, :-room], v[:, :-room]) for k, v in self.past)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +54,17 @@ class Memory(Protocol):
     needs_pixels: bool
     """True when `commit` must be given decoded frames, so that it cannot run before the codec."""
 
-    def read(self, frames: Sequence[int]) -> Context:
-        """What the latent frames `frames` (consecutive, the next to be made) may know. Changes nothing."""
+    @property
+    def num_bytes(self) -> int:
+        """Size of what is held; constant over the life of a take."""
+        ...
+
+    def read(self, frames: Sequence[int], text: TextContext) -> Context:
+        """What the latent frames `frames` (consecutive, the next to be made) may know when made under `text`.
+
+        Under a new prompt a memory may change what it remembers; asked again, it gives the same. The answer lasts
+        until the next call of any method.
+        """
         ...
 
     def commit(
@@ -56,4 +79,12 @@ class Memory(Protocol):
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Return to the moment of `snapshot`."""
+        ...
+
+
+class KeepingMemory(Memory, Protocol):
+    """A memory that can take keys and values from any pass, rather than from one of its own."""
+
+    def keep(self, frames: Sequence[int], layers: Sequence[KeyValue]) -> None:
+        """Remember the frames of the pass whose rule left `layers` in `new`."""
         ...

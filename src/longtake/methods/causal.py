@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from longtake.memory.kv_window import KVWindow, WindowRule
+from longtake.memory import KeepingMemory
+from longtake.memory.build import FirstFrames, memory_of
 from longtake.methods import Conditions, Kind, MethodState, Plan
-from longtake.models.attention import CachedContext, Grid
+from longtake.models.policy import NoPass, Policy
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep, Sampler
 from longtake.sampling.guidance import guided
@@ -18,32 +20,33 @@ from longtake.sampling.noise import NoiseSource
 
 @dataclass(frozen=True, kw_only=True)
 class Causal:
-    """Each block is denoised beside the cache of the blocks before it."""
+    """Each block is denoised beside what the policy remembers of the blocks before it."""
 
     backbone: WanTransformer
     sampler: Sampler
-    rule: WindowRule
+    policy: Policy
     guidance_scale: float = 1.0
-    context_timestep: float = 0.0
-    """Timestep of the pass that writes a finished block into the cache."""
-    limit: int | None = None
-    """Most latent frames that the checkpoint can make."""
+    codec: FirstFrames | None = None
+    """For memories that go back to pixels."""
 
     @property
     def kind(self) -> Kind:
         """See `Method.kind`."""
         return Kind.AUTOREGRESSIVE
 
+    @property
+    def limit(self) -> int | None:
+        """See `Method.limit`."""
+        return self.policy.longest(self.backbone.config.rope_max_seq_len)
+
     def start(self, latent_shape: tuple[int, int, int]) -> MethodState:
         """See `Method.start`."""
-        memory = KVWindow(
-            self.backbone, self._grid(latent_shape), self.rule, context_timestep=self.context_timestep
-        )
+        memory = memory_of(self.policy, self.backbone, latent_shape, self.codec)
         return MethodState(latent_shape=latent_shape, memory=memory)
 
     def next(self, position: int, total: int | None) -> Plan:
         """See `Method.next`."""
-        block = range(position, position + self.rule.block)
+        block = range(position, position + self.policy.block)
         return Plan(denoise=block, final=block)
 
     def denoise(
@@ -55,20 +58,20 @@ class Causal:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`. Both branches of guidance see the same past."""
-        kv = state.memory.read(plan.denoise).kv
+        kv = state.memory.read(plan.denoise, conditions.text).kv
         assert kv is not None
-        grid, model = self._grid(state.latent_shape), self.backbone
+        model, rule = self.backbone, kv.rule()
 
         def predict(latents: Tensor, timestep: Tensor, text: TextContext) -> Tensor:
-            rule = CachedContext(grid=grid, positions=kv.positions, past=kv.past)
+            rule.new.clear()
             latents, timestep = latents.to(model.device, model.dtype), timestep.to(model.device)
             velocity: Tensor = model(latents, timestep, text, attention=rule)
             return velocity.to("cpu", torch.float32)
 
         velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
-        return self.sampler.advance(
+        latents = self.sampler.advance(
             velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
         )
-
-    def _grid(self, latent_shape: tuple[int, int, int]) -> Grid:
-        return self.backbone.config.grid(*latent_shape[1:])
+        if isinstance(self.policy.context, NoPass) and rule.new:
+            cast(KeepingMemory, state.memory).keep(plan.denoise, rule.new)
+        return latents

@@ -7,14 +7,15 @@ position, so that the network itself knows nothing of windows, sinks or caches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from longtake.models.backends import kernel
 
 ROPE_THETA = 10000.0
 
@@ -72,11 +73,8 @@ def rotate(x: Tensor, rotations: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Scaled dot-product attention on `[B, S, H, D]` tensors; `mask` is True where a query may see a key."""
-    out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
-    )
-    return out.transpose(1, 2)
+    """Attention on `[B, S, H, D]` by the chosen backend; `mask` is True where a query may see a key, or a bias."""
+    return kernel()(q, k, v, mask)
 
 
 def block_causal_mask(num_frames: int, block: int, device: torch.device | None = None) -> Tensor:
@@ -90,6 +88,15 @@ class AttentionRule(Protocol):
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Unrotated `q, k, v [B, S, H, D]` of the tokens in the pass → attention output `[B, S, H, D]`."""
+        ...
+
+
+class BlockRule(AttentionRule, Protocol):
+    """The attention of one pass over new frames beside a past."""
+
+    @property
+    def new(self) -> list[KeyValue]:
+        """Unrotated keys and values of the pass, one entry a layer that it has gone through."""
         ...
 
 
@@ -126,14 +133,47 @@ class CachedContext:
     positions: tuple[int, ...]
     """Temporal index of each new frame."""
     past: Sequence[KeyValue]
-    """For each layer the context, keys already rotated; `S` may be 0. Batch 1 serves any batch."""
+    """For each layer the context, `[1, P + S, H, D]`: P tokens with keys already rotated, then room for the S new
+    ones, which are written there in every pass. It serves any batch, whose rows go one after the other."""
+    bias: Tensor | None = None
+    """`[1, P + S]`, added to the logits of each key."""
     new: list[KeyValue] = field(default_factory=list)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         self.new.append(KeyValue(k, v))
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
-        past_k, past_v = (x.expand(k.shape[0], -1, -1, -1) for x in self.past[layer])
-        return attend(rotate(q, angles), torch.cat([past_k, rotate(k, angles)], 1), torch.cat([past_v, v], 1))
+        rows = zip(rotate(q, angles).split(1), rotate(k, angles).split(1), v.split(1), strict=True)
+        return torch.cat([self._row(*row, self.past[layer]) for row in rows])
+
+    def _row(self, q: Tensor, k: Tensor, v: Tensor, past: KeyValue) -> Tensor:
+        past.k[:, -k.shape[1] :] = k
+        past.v[:, -v.shape[1] :] = v
+        return attend(q, past.k, past.v, self.bias)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """A batch whose rows each follow a rule of their own: streams side by side in one pass."""
+
+    rules: tuple[AttentionRule, ...]
+    """One a row."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        rows = zip(self.rules, q.split(1), k.split(1), v.split(1), strict=True)
+        return torch.cat([rule(layer, *row) for rule, *row in rows])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """Another rule, with the unrotated keys and values of its pass handed on layer by layer."""
+
+    rule: AttentionRule
+    record: Callable[[int, KeyValue], None]
+    """Called with the layer and what it computed."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.record(layer, KeyValue(k, v))
+        return self.rule(layer, q, k, v)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

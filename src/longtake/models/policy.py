@@ -155,9 +155,9 @@ class Policy(Data):
 
     def longest(self, table: int) -> int | None:
         """Most latent frames of one rollout, whole blocks, when positions end at `table`; None: no end."""
-        ends = self.limit, self.window.capacity
+        ends = [self.limit, self.window.capacity]
         if isinstance(self.position, Absolute) and self.position.restart_at is None:
-            ends = *ends, table
+            ends.append(table)
         bounds = [end for end in ends if end is not None]
         return min(bounds) // self.block * self.block if bounds else None
 
@@ -189,6 +189,16 @@ class Policy(Data):
             raise ValueError(f"window {self.window.kind!r} has no cache; leave context out")
         if isinstance(self.sampler, StreamBatchSpec) and not isinstance(self.context, NoPass):
             raise ValueError("a stream batch remembers what it denoises; use context 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_adaptive_sink(self) -> Self:
+        if not isinstance(self.window, AdaptiveWindow):
+            return self
+        if self.block != 1:
+            raise ValueError(f"an adaptive sink takes one frame at a time; use block 1, not {self.block}")
+        if not isinstance(self.position, Absolute):
+            raise ValueError("an adaptive sink has no order in time; use position 'absolute'")
         return self
 
     @model_validator(mode="after")
