@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from longtake.errors import UserError
 from longtake.models.codec import Codec, CodecState, frames_for_latents, latents_for_frames
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
+from longtake.models.tiled_codec import TiledCodec, Tiling
+from longtake.models.tiny_codec import TinyCodec, TinyCodecConfig
 from longtake.models.wan_codec import WanCodec
 
 BATCH, LATENT_FRAMES, ROWS, COLUMNS = 2, 6, 2, 3
@@ -51,7 +53,28 @@ def wan_codec() -> WanCodec:
     return WanCodec(vae)
 
 
-@pytest.fixture(scope="module", params=[patch_codec, wan_codec], ids=["patch", "wan"])
+def tiny_codec() -> TinyCodec:
+    codec = TinyCodec(TinyCodecConfig(latent_channels=5, encoder_width=6, decoder_widths=(8, 6, 4, 4)))
+    redraw(codec, 6)
+    return codec.eval().requires_grad_(False)
+
+
+def tiled(build: Callable[[], Codec]) -> Callable[[], Codec]:
+    """Two tiles across, overlapping by a cell."""
+
+    def build_tiled() -> Codec:
+        codec = build()
+        stride = codec.spatial_stride
+        return TiledCodec(codec, Tiling(width=2 * stride, height=2 * stride, overlap=stride))
+
+    return build_tiled
+
+
+CODECS = {"patch": patch_codec, "wan": wan_codec, "tiny": tiny_codec}
+CODECS |= {f"tiled {name}": tiled(build) for name, build in CODECS.items()}
+
+
+@pytest.fixture(scope="module", params=CODECS.values(), ids=CODECS.keys())
 def codec(request: pytest.FixtureRequest) -> Codec:
     build: Callable[[], Codec] = request.param
     return build()
@@ -224,6 +247,33 @@ def test_a_stream_keeps_its_size(codec: Codec) -> None:
     codec.decode(some_latents(codec, 2), state)
     with pytest.raises(UserError, match="start a new stream"):
         codec.decode(torch.zeros(1, codec.latent_channels, 1, ROWS, COLUMNS), state)
+
+
+def test_a_released_stream_holds_nothing_and_is_over(codec: Codec) -> None:
+    state = codec.start()
+    codec.decode(some_latents(codec, 2), state)
+    codec.encode(some_frames(codec, 2), state)
+    state.release()
+    assert state.decoder.slots == state.encoder.slots == []
+    for go_on in (
+        lambda: codec.decode(some_latents(codec, 1), state),
+        lambda: codec.encode(some_frames(codec, 2)[:, 1:], state),
+        state.snapshot,
+    ):
+        with pytest.raises(UserError, match="is over"):
+            go_on()
+
+
+def test_an_error_in_mid_step_ends_the_stream(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = codec.start()
+    codec.decode(some_latents(codec, 2), state)
+    last = [part for part in codec.modules() if isinstance(part, nn.Conv2d | nn.Conv3d)][-1]
+    monkeypatch.setattr(last, "forward", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        codec.decode(some_latents(codec, 1), state)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="restore a snapshot"):
+        codec.decode(some_latents(codec, 1), state)
 
 
 def test_snapshot_of_something_else_is_refused(codec: Codec) -> None:

@@ -80,7 +80,7 @@ class TiledCodec(Codec):
         return self._tiled(self.codec.decode_step, latent, stream, scale_in=1, scale_out=stride)
 
     def resting_place(self, device: torch.device) -> torch.device:
-        return torch.device("cpu") if self.tiling.rest_on_cpu else device
+        return torch.device("cpu") if self.tiling.rest_on_cpu and device.type != "meta" else device
 
     def _tiled(self, step: Step, x: Tensor, stream: StreamState, *, scale_in: int, scale_out: int) -> Tensor:
         """One step of every tile, blended. Scales are pixels or cells per latent cell."""
