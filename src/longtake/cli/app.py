@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from longtake import __version__
+from longtake.cli.convert import convert
 from longtake.cli.doctor import doctor
 from longtake.cli.download import download
 from longtake.cli.generate import generate
@@ -41,4 +42,5 @@ def longtake(
 app.command()(generate)
 app.command()(models)
 app.command()(download)
+app.command()(convert)
 app.command()(doctor)

@@ -92,14 +92,16 @@ def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
     }
 
 
-def read_lora(path: Path, *, allow_pt: bool = False) -> Lora:
-    """Read a LoRA. allow_pt: as `read_pt`.
+def read_lora(path: Path, *, alpha: float | None = None, allow_pt: bool = False) -> Lora:
+    """Read a LoRA. alpha: where the file does not say it; the rank, and so a scale of 1, unless given.
+
+    allow_pt: as `read_pt`.
 
     Raises UserError for a file that is missing, damaged, not allowed, or holds what is no low-rank change of a linear
     layer of a Wan transformer.
     """
     container = open_container(path, wanted=DICTIONARIES, allow_pt=allow_pt)
-    settings = _settings(container)
+    settings = {**({} if alpha is None else {"lora_alpha": alpha}), **_settings(container)}
     sides: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for key, tensor in container.tensors.items():
         match = _PART.fullmatch(_unwrapped(key))

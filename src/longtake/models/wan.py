@@ -219,9 +219,15 @@ class WanTransformer(nn.Module):
     @classmethod
     def from_weights(cls, weights: WanWeights, *, torch_dtype: torch.dtype = torch.float32) -> WanTransformer:
         """The model with these weights; those that have the dtype already stay mapped to their file."""
-        with torch.device("meta"):
-            model = cls(weights.config)
-        check_fit(model, weights.state, source=weights.source, unexpected=weights.unexpected)
+        model = cls.outline(weights)
         state = {name: tensor.to(torch_dtype) for name, tensor in weights.state.items()}
         model.load_state_dict(state, assign=True)
         return model.eval().requires_grad_(False)
+
+    @classmethod
+    def outline(cls, weights: WanWeights) -> WanTransformer:
+        """The model on the meta device; UserError when `weights` lack, add or reshape tensors."""
+        with torch.device("meta"):
+            model = cls(weights.config)
+        check_fit(model, weights.state, source=weights.source, unexpected=weights.unexpected)
+        return model
