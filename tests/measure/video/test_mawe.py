@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from longtake.measure.video.flow import Dis
-from longtake.measure.video.mawe import SIDE, Mawe, paper_warp_error, reference_warp_error, splat
+from longtake.measure.video.mawe import SIDE, Mawe
+from longtake.measure.video.warp import paper_warp_error, reference_warp_error
 
 RNG = np.random.default_rng(0)
 
@@ -95,24 +96,21 @@ def test_pixels_that_nothing_lands_on_and_targets_outside_are_left_out() -> None
     frame = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
     flow = np.zeros((4, 4, 2), np.float32)
     flow[..., 0] = 2.0
-    put, known = splat(frame, flow)
-    assert known.tolist() == [[False, False, True, True]] * 4
-    assert np.array_equal(put[:, 2:], frame[:, :2])
     second = np.full_like(frame, 255)
     second[:, 2:] = frame[:, :2]
     assert reference_warp_error(frame, second, flow) == 0.0
+    second[0, 2] += 6
+    assert reference_warp_error(frame, second, flow) == pytest.approx(36 / 8)  # of 8 pixels that are known
 
 
 def test_the_last_writer_wins_and_halves_round_to_even() -> None:
-    frame = np.zeros((1, 3, 3), np.uint8)
-    frame[0, :, 0] = (10, 20, 30)
+    frame, second = np.zeros((1, 3, 3), np.uint8), np.zeros((1, 3, 3), np.uint8)
+    frame[0], second[0] = [[10], [20], [30]], [[10], [30], [20]]
     flow = np.zeros((1, 3, 2), np.float32)
-    flow[0, :, 0] = (1.0, 0.0, -1.0)
-    put, known = splat(frame, flow)
-    assert (put[0, 1, 0], known.tolist()) == (30, [[False, True, False]])
+    flow[0, :, 0] = (1.0, 0.0, -1.0)  # all three land in the middle
+    assert reference_warp_error(frame, second, flow) == 0.0
     flow[0, :, 0] = (0.5, 0.5, 5.0)  # 0.5 → 0, 1.5 → 2, outside
-    put, known = splat(frame, flow)
-    assert (put[0, 0, 0], put[0, 2, 0], known.tolist()) == (10, 20, [[True, False, True]])
+    assert reference_warp_error(frame, second, flow) == 0.0
 
 
 def test_nothing_that_lands_inside_counts_as_no_error() -> None:

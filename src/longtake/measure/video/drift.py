@@ -38,11 +38,10 @@ Embed = Callable[[Frame], NDArray[np.float32]]
 def look(frame: Frame) -> NDArray[np.float64]:
     """L*, a*, b*, contrast, sharpness, saturation of a frame."""
     cv2 = vision()
-    lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    mean, deviation = (part.ravel() for part in cv2.meanStdDev(lab))
-    variance = float(cv2.meanStdDev(cv2.Laplacian(lab[..., 0], cv2.CV_32F))[1].item()) ** 2
-    chroma = float(cv2.mean(cv2.magnitude(lab[..., 1], lab[..., 2]))[0])
-    return np.array([*mean, deviation[0], np.log(variance + 1e-3), chroma])
+    lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
+    light, a, b = np.moveaxis(lab, -1, 0)
+    sharpness = np.log(cv2.Laplacian(light, cv2.CV_64F).var() + 1e-3)
+    return np.array([light.mean(), a.mean(), b.mean(), light.std(), sharpness, np.hypot(a, b).mean()])
 
 
 class Drift:

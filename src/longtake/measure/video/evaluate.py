@@ -16,6 +16,7 @@ from longtake.measure.video.drift import Drift
 from longtake.measure.video.flow import FlowBackend
 from longtake.measure.video.mawe import Mawe
 from longtake.measure.video.pace import Pace
+from longtake.measure.video.pictures import Pictures
 from longtake.measure.video.shots import Shots
 from longtake.measure.video.source import VideoFile
 
@@ -49,6 +50,8 @@ class Evaluation:
     """Name of what estimated the flow."""
     finding: Finding
     """All meters together."""
+    pictures: Pictures
+    """Contact sheet and X–T slice."""
     remarks: tuple[str, ...] = ()
     """What is unusual about the file."""
 
@@ -87,6 +90,7 @@ def evaluate(
         Pace(video.fps, video.joins if joins is None else lambda: joins),
         Shots(),
         ClipScore(tools.clip, prompt, video.fps),
+        pictures := Pictures(),
     ]
     if tools.flow is not None:
         meters.insert(0, Mawe(tools.flow, video.fps))
@@ -100,6 +104,7 @@ def evaluate(
         height=video.height,
         flow_backend=tools.flow.name if tools.flow else None,
         finding=finding if tools.flow else _without_flow(finding),
+        pictures=pictures,
         remarks=tuple(video.notes),
     )
 

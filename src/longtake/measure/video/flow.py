@@ -1,7 +1,7 @@
 """Optical flow from one frame to the next, by RAFT when it is at hand and by DIS otherwise.
 
 RAFT is torchvision's `raft_large` with its default weights (Teed & Deng, arXiv 2003.12039), used when torchvision is
-installed and the weights are already on disk; nothing is fetched. DIS is OpenCV's, preset medium (Kroeger et al.,
+installed and the weights are already on disk; nothing is fetched. DIS is OpenCV's, preset fast (Kroeger et al.,
 arXiv 1603.03590). The two give different numbers, so the backend's name goes with every figure made from a flow.
 """
 
@@ -42,14 +42,14 @@ class FlowBackend(Protocol):
 class Dis:
     """OpenCV's dense inverse search."""
 
-    name: str = "DIS (OpenCV, medium)"
+    name: str = "DIS (OpenCV, fast)"
     _method: Any = field(default=None, repr=False)
 
     def __call__(self, first: Frame, second: Frame) -> NDArray[np.float32]:
         """See `FlowBackend`."""
         cv2 = vision()
         if self._method is None:
-            self._method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+            self._method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second))
         flow: NDArray[np.float32] = self._method.calc(*grey, None)
         return flow

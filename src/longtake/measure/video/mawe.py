@@ -29,56 +29,13 @@ from numpy.typing import NDArray
 from longtake.measure.video import Curve, Finding, Frame
 from longtake.measure.video.flow import FlowBackend
 from longtake.measure.video.vision import vision
+from longtake.measure.video.warp import paper_warp_error, reference_warp_error
 
-__all__ = ["Mawe", "paper_warp_error", "reference_warp_error"]
+__all__ = ["Mawe"]
 
 SIDE = 720
 COEFFICIENT = 9.5
 """Scale in the released script."""
-Flow = NDArray[np.float32]
-
-
-def splat(frame: Frame, flow: Flow) -> tuple[Frame, NDArray[np.bool_]]:
-    """`frame` moved by `flow`, and where anything landed; the last of several in reading order stays."""
-    height, width = frame.shape[:2]
-    y, x = np.indices((height, width), dtype=np.float32)
-    column, row = (np.rint(part).astype(np.int64) for part in (x + flow[..., 0], y + flow[..., 1]))
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    target = (row * width + column)[inside]
-    moved = np.zeros((height * width, 3), np.uint8)
-    known = np.zeros(height * width, bool)
-    moved[target] = frame[inside]
-    known[target] = True
-    return moved.reshape(frame.shape), known.reshape(height, width)
-
-
-def reference_warp_error(first: Frame, second: Frame, flow: Flow) -> float:
-    """Mean squared difference of the second frame and the first moved onto it; 0 when nothing lands inside."""
-    moved, known = splat(first, flow)
-    if not known.any():
-        return 0.0
-    difference = second[known].astype(np.float32) - moved[known]
-    return float(np.square(difference).mean(dtype=np.float64))
-
-
-def paper_warp_error(first: Frame, second: Frame, flow: Flow, back: Flow) -> float | None:
-    """Mean squared RGB distance of what the flow says is the same; None when everything is occluded."""
-    cv2 = vision()
-    height, width = first.shape[:2]
-    y, x = np.indices((height, width), dtype=np.float32)
-    column, row = x + flow[..., 0], y + flow[..., 1]
-    returned = cv2.remap(back, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    miss = np.square(flow + returned).sum(-1)
-    length = np.square(flow).sum(-1) + np.square(returned).sum(-1)
-    inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
-    seen = inside & (miss <= 0.01 * length + 0.5)
-    if not seen.any():
-        return None
-    found = cv2.remap(
-        second.astype(np.float32), column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    distance = np.square(found - first).sum(-1)[seen]
-    return float(distance.mean(dtype=np.float64))
 
 
 class Mawe:
@@ -108,7 +65,7 @@ class Mawe:
         return (
             float(np.sqrt(square).mean(dtype=np.float64)),
             float(square.mean(dtype=np.float64)),
-            float(np.linalg.norm(there * self._scale, axis=-1).mean(dtype=np.float64)),
+            float(np.sqrt(np.square(there * self._scale).sum(-1)).mean(dtype=np.float64)),
             reference_warp_error(first, second, there),
             paper_warp_error(first, second, there, back),
         )
