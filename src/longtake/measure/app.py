@@ -157,6 +157,30 @@ def reader(
     _finish(result, out, as_json)
 
 
+@app.command("cuts")
+def cut_counter(
+    clips: Annotated[int, typer.Option("--clips", min=10, help="Clips, all kinds alike.")] = 200,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """The cut counter on clips with known cuts, fades, flashes and none."""
+    from longtake.measure.instruments import cut_counter as measure
+
+    _finish(measure(clips, _progress), out, as_json)
+
+
+@app.command()
+def metrics(
+    frames: Annotated[int, typer.Option("--frames", min=64, help="Frames of each clip.")] = 1200,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Frames a second of the metrics that `longtake eval` computes."""
+    from longtake.measure.instruments import metric_speed as measure
+
+    _finish(measure(frames, (64, 128, 256), _progress), out, as_json)
+
+
 @app.command()
 def sheets(
     out: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
