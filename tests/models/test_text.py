@@ -88,7 +88,7 @@ def test_missing_and_damaged_folders_say_which_file(encoder: TextEncoder, tmp_pa
         TextEncoder.load(tmp_path)
     encoder.save(tmp_path)
     (tmp_path / "text_encoder" / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="are damaged"):
         TextEncoder.load(tmp_path)
 
 

@@ -10,31 +10,33 @@ Shapes: B prompts, L token rows, D text channels.
 from __future__ import annotations
 
 import hashlib
-import html
-import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from longtake.errors import UserError
-from longtake.models.home import cache_folder
+from longtake.models.prompt import Prompt, clean, parse
+from longtake.models.text_cache import EmbeddingCache
+from longtake.models.text_weights import EncoderFiles
+from longtake.models.tokenizer import read_tokenizer, word_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-__all__ = ["EmbeddingCache", "TextEncoder", "Tokens", "clean"]
+__all__ = ["EmbeddingCache", "Offload", "TextEncoder", "Tokens", "clean"]
 
 ENCODER_FOLDER = "text_encoder"
 TOKENIZER_FOLDER = "tokenizer"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 MAX_LENGTH = 512
+
+Offload = Literal["never", "to_cpu", "after_use"]
+"""What becomes of the weights after encoding: they stay; they go to main memory; they are given back, and mapped from
+their files again for the next prompt that is not in the cache."""
 
 
 class Tokens(NamedTuple):
@@ -42,36 +44,6 @@ class Tokens(NamedTuple):
 
     input_ids: Tensor
     mask: Tensor
-
-
-def clean(prompt: str) -> str:
-    """A prompt as Wan's tokenizer wants it: HTML entities resolved, white space collapsed."""
-    return " ".join(html.unescape(html.unescape(prompt)).split())
-
-
-class EmbeddingCache:
-    """Embeddings of prompts on disk, one small safetensors file each. A damaged entry is made again."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder() / "text"
-
-    def read(self, key: str) -> Tensor | None:
-        """The rows `[tokens, D]` kept under `key`, or None."""
-        path = self.folder / f"{key}.safetensors"
-        if not path.exists():
-            return None
-        try:
-            return load_file(path)["rows"]
-        except (SafetensorError, KeyError):
-            path.unlink(missing_ok=True)
-            return None
-
-    def write(self, key: str, rows: Tensor) -> None:
-        """Keep the rows `[tokens, D]`; the file appears whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{key}.{os.getpid()}.part"
-        save_file({"rows": rows.contiguous()}, unfinished)
-        unfinished.replace(self.folder / f"{key}.safetensors")
 
 
 class TextEncoder(nn.Module):
@@ -84,14 +56,26 @@ class TextEncoder(nn.Module):
         *,
         max_length: int = MAX_LENGTH,
         cache: EmbeddingCache | None = None,
+        files: EncoderFiles | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+        offload: Offload = "never",
     ) -> None:
+        """`files`: where the weights can be had again; `dtype`, `device`: what they become and where, when in use."""
         super().__init__()
         if max_length < 1:
             raise UserError(f"text length {max_length} given; use at least 1 token")
+        if offload == "after_use" and files is None:
+            raise UserError("this text encoder has no files to be loaded from again; use offload 'to_cpu'")
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.cache = cache
+        self.offload = offload
+        self._files = files
+        self._identity = files.identity() if files is not None else None
+        self._dtype = dtype
+        self._device = None if offload == "never" else device or encoder.device
         self._fingerprint: str | None = None
 
     @classmethod
@@ -126,40 +110,79 @@ class TextEncoder(nn.Module):
 
     @classmethod
     def load(
-        cls, folder: Path, *, max_length: int | None = None, cache: EmbeddingCache | None = None
+        cls,
+        folder: Path,
+        *,
+        max_length: int | None = None,
+        cache: EmbeddingCache | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        offload: Offload = "never",
     ) -> TextEncoder:
-        """Read `text_encoder/` and `tokenizer/` of a model's folder; weights become float32 and frozen.
+        """Read `text_encoder/` and `tokenizer/` of a model's folder; see `from_files`."""
+        return cls.from_files(
+            folder / ENCODER_FOLDER,
+            folder / TOKENIZER_FOLDER,
+            max_length=max_length,
+            cache=cache,
+            dtype=dtype,
+            device=device,
+            offload=offload,
+        )
 
-        `max_length` defaults to what the tokenizer was saved with, at most 512. Raises UserError when a folder is
-        missing or damaged.
+    @classmethod
+    def from_files(
+        cls,
+        weights: Path,
+        tokenizer: Path,
+        *,
+        config: Mapping[str, Any] | None = None,
+        allow_pt: bool = False,
+        max_length: int | None = None,
+        cache: EmbeddingCache | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        offload: Offload = "never",
+    ) -> TextEncoder:
+        """Read a transformers folder or Wan's file (`models_t5_umt5-xxl-enc-bf16.pth`), and a tokenizer's folder.
+
+        config: sizes of a single file, UMT5-XXL's if not given. allow_pt: true only where a person named this very
+        path. max_length: what the tokenizer was saved with, at most 512, if not given. dtype: weights stored in it stay
+        on disk until they are used; others are converted. device: where it computes, and where embeddings come out.
+        offload: with "after_use" the weights are checked now and loaded when the first prompt needs them. Weights are
+        frozen. Raises UserError when something is missing, damaged or does not fit.
         """
-        from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
-
-        for part in (
-            f"{ENCODER_FOLDER}/config.json",
-            *(f"{TOKENIZER_FOLDER}/{file}" for file in TOKENIZER_FILES),
-        ):
-            if not (folder / part).is_file():
-                raise UserError(f"{folder / part} is missing; the model's folder is incomplete")
-        try:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(
-                folder / TOKENIZER_FOLDER, local_files_only=True
-            )
-            encoder = UMT5EncoderModel.from_pretrained(
-                folder / ENCODER_FOLDER, dtype=torch.float32, local_files_only=True
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as reason:
-            raise UserError(
-                f"the text encoder in {folder} cannot be read ({reason}); restore its files"
-            ) from None
-        length = max_length or min(int(tokenizer.model_max_length), MAX_LENGTH)
-        return cls(encoder.eval().requires_grad_(False), tokenizer, max_length=length, cache=cache)
+        files = EncoderFiles.of(weights, config=config, allow_pt=allow_pt)
+        words = read_tokenizer(tokenizer)
+        encoder = files.blank()
+        files.load_into(encoder)
+        device = device or torch.device("cpu")
+        _move(encoder, "meta" if offload == "after_use" else device, dtype)
+        length = max_length or min(int(words.model_max_length), MAX_LENGTH)
+        return cls(
+            encoder,
+            words,
+            max_length=length,
+            cache=cache,
+            files=files,
+            dtype=dtype,
+            device=device,
+            offload=offload,
+        )
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write `text_encoder/` and `tokenizer/` below `folder`, in `dtype` if given."""
-        state = {name: value.to(dtype or value.dtype) for name, value in self.encoder.state_dict().items()}
-        self.encoder.save_pretrained(folder / ENCODER_FOLDER, state_dict=state)
+        with self._awake():
+            state = {
+                name: value.to(dtype or value.dtype) for name, value in self.encoder.state_dict().items()
+            }
+            self.encoder.save_pretrained(folder / ENCODER_FOLDER, state_dict=state)
         self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, and where embeddings come out."""
+        return self._device or self.encoder.device
 
     @property
     def dim(self) -> int:
@@ -168,92 +191,164 @@ class TextEncoder(nn.Module):
 
     @property
     def known_words(self) -> tuple[str, ...]:
-        """The vocabulary without special tokens, sorted; for mini these are the words it was trained on."""
+        """The words that an encoder for a closed list of words was trained on, sorted; empty for one of free text."""
+        from tokenizers import models
+
+        if not isinstance(self.tokenizer.backend_tokenizer.model, models.WordLevel):
+            return ()
         special = set(self.tokenizer.all_special_tokens)
         return tuple(sorted(set(self.tokenizer.get_vocab()) - special))
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """Words of the prompt that the tokenizer does not know, in order, each once."""
-        text = clean(prompt)
+        text = parse(prompt).text
         coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         unknown = self.tokenizer.unk_token_id
         spans = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
         return tuple(dict.fromkeys(text[a:b] for token, (a, b) in spans if token == unknown))
 
     def tokenize(self, prompts: Sequence[str]) -> Tokens:
-        """Token ids padded to `max_length`; longer prompts are cut, their end mark kept."""
+        """Token ids padded to `max_length`, without weights; longer prompts are cut, their end mark kept."""
+        return self._tokens([parse(prompt).text for prompt in prompts])
+
+    def _tokens(self, texts: list[str]) -> Tokens:
         coded = self.tokenizer(
-            [clean(prompt) for prompt in prompts],
-            padding="max_length",
-            truncation=True,
-            max_length=self.max_length,
-            return_tensors="pt",
+            texts, padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
         )
-        device = self.encoder.device
-        return Tokens(coded["input_ids"].to(device), coded["attention_mask"].to(device))
+        return Tokens(coded["input_ids"].to(self.device), coded["attention_mask"].to(self.device))
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """`[B, L]` ids and mask to `[B, L, D]`, zero where the mask is."""
         hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        return hidden * mask[..., None].to(hidden.dtype)
+        return hidden.masked_fill(mask[..., None] == 0, 0.0)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """`[B, L, D]` of the prompts; each is encoded by itself, so its bytes depend on nothing beside it."""
-        return torch.cat([self._encode_one(prompt) for prompt in prompts])
+        """`[B, L, D]` of the prompts; each is encoded by itself, so its bytes depend on nothing beside it.
 
-    def _encode_one(self, prompt: str) -> Tensor:
-        self._warn_if_cut(prompt)
-        if self.cache is None:
-            return self(*self.tokenize([prompt]))
-        key = hashlib.sha256(f"{self.fingerprint}\n{self.max_length}\n{clean(prompt)}".encode()).hexdigest()
-        rows = self.cache.read(key)
+        Prompts may carry weights, see `prompt.py`. Weights are loaded only when the cache lacks a prompt.
+        """
+        asked = [parse(prompt) for prompt in prompts]
+        for prompt in asked:
+            self._warn_if_cut(prompt)
+        known = [self._remembered(prompt) for prompt in asked]
+        with self._awake() if any(rows is None for rows in known) else nullcontext():
+            return torch.cat([self._padded(prompt, rows) for prompt, rows in zip(asked, known, strict=True)])
+
+    def encode_mix(self, mix: Sequence[tuple[str, float]], *, keep_norm: bool = False) -> Tensor:
+        """One embedding `[1, L, D]` of several prompts, each with its share; shares are brought to a sum of 1.
+
+        keep_norm: give every row the mean length of the rows it came from, which blending shortens. Raises UserError
+        for no prompts, negative shares, or none above 0.
+        """
+        shares = torch.tensor([share for _, share in mix], dtype=torch.float32, device=self.device)
+        if (
+            not mix
+            or not bool(torch.isfinite(shares).all())
+            or bool((shares < 0).any())
+            or not bool(shares.any())
+        ):
+            raise UserError(
+                f"prompts with shares {[s for _, s in mix]} given; use shares of at least 0, one above 0"
+            )
+        shares = (shares / shares.sum())[:, None, None]
+        each = self.encode([prompt for prompt, _ in mix])
+        blended = (shares * each).sum(0, keepdim=True)
+        if keep_norm:
+            wanted = (shares * each.norm(dim=-1, keepdim=True)).sum(0, keepdim=True)
+            length = blended.norm(dim=-1, keepdim=True)
+            blended = torch.where(length > 0, blended * wanted / length, blended)
+        return blended.to(each.dtype)
+
+    def _remembered(self, prompt: Prompt) -> Tensor | None:
+        """The rows `[tokens, D]` of a prompt from the cache."""
+        return None if self.cache is None else self.cache.read(self._key(prompt))
+
+    def _computed(self, prompt: Prompt) -> Tensor:
+        tokens = self._tokens([prompt.text])
+        rows: Tensor = self(*tokens)[0, : int(tokens.mask.sum())]
+        if self.cache is not None:
+            self.cache.write(self._key(prompt), rows.cpu())
+        return rows
+
+    def _key(self, prompt: Prompt) -> str:
+        return hashlib.sha256(f"{self.fingerprint}\n{self.max_length}\n{prompt.text}".encode()).hexdigest()
+
+    def _padded(self, prompt: Prompt, rows: Tensor | None) -> Tensor:
+        """`[1, L, D]`: the rows (computed now, if not known), weighted, and zeros."""
         if rows is None:
-            tokens = self.tokenize([prompt])
-            rows = self(*tokens)[0, : int(tokens.mask.sum())].cpu()
-            self.cache.write(key, rows)
-        padded = rows.new_zeros(1, self.max_length, rows.shape[1])
+            rows = self._computed(prompt)
+        if prompt.weights:
+            rows = (
+                rows * torch.tensor(self._row_weights(prompt), dtype=rows.dtype, device=rows.device)[:, None]
+            )
+        padded = rows.new_zeros(1, self.max_length, rows.shape[1], device=self.device)
         padded[0, : rows.shape[0]] = rows
-        return padded.to(self.encoder.device)
+        return padded
 
-    def _warn_if_cut(self, prompt: str) -> None:
-        length = len(self.tokenizer(clean(prompt), verbose=False)["input_ids"])
+    def _row_weights(self, prompt: Prompt) -> list[float]:
+        coded = self.tokenizer(
+            prompt.text, truncation=True, max_length=self.max_length, return_offsets_mapping=True
+        )
+        return prompt.of_tokens(coded["offset_mapping"])
+
+    def _warn_if_cut(self, prompt: Prompt) -> None:
+        length = len(self.tokenizer(prompt.text, verbose=False)["input_ids"])
         if length > self.max_length:
             warnings.warn(
                 f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",
-                stacklevel=2,
+                stacklevel=3,
             )
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """The weights where they compute; afterwards where `offload` wants them."""
+        if self.encoder.device.type == "meta":
+            self._load_again()
+        elif self._device is not None:
+            _move(self.encoder, self._device)
+        try:
+            yield
+        finally:
+            if self.offload != "never":
+                _move(self.encoder, "meta" if self.offload == "after_use" else "cpu")
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def _load_again(self) -> None:
+        assert self._files is not None  # without files nothing is given back
+        if self._files.identity() != self._identity:
+            raise UserError(
+                f"{self._files.source} has changed since the model was loaded; load the model again"
+            )
+        self._files.load_into(self.encoder)
+        _move(self.encoder, self.device, self._dtype)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over weights and tokenizer; taken once, so ask for it only of a frozen encoder."""
+        """SHA-256 over weights and tokenizer; taken once, so ask for it only of a frozen encoder.
+
+        Of weights from disk it is kept beside the embeddings, under the identity of the files, so that a known prompt
+        needs neither the weights nor their hash again.
+        """
         if self._fingerprint is None:
-            digest = hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode())
-            for name, value in sorted(self.encoder.state_dict().items()):
-                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-            self._fingerprint = digest.hexdigest()
+            words = self.tokenizer.backend_tokenizer.to_str().encode()
+            if self._identity is None or self.cache is None:
+                self._fingerprint = self._hashed(words)
+            else:
+                known_as = hashlib.sha256(words + f"{self._identity} {self._dtype}".encode()).hexdigest()
+                self._fingerprint = self.cache.fingerprint(known_as) or self._hashed(words)
+                self.cache.remember(known_as, self._fingerprint)
         return self._fingerprint
 
+    def _hashed(self, words: bytes) -> str:
+        digest = hashlib.sha256(words)
+        with self._awake():
+            for name, value in sorted(self.encoder.state_dict().items()):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
-def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of whole words: lower case, punctuation apart, an end mark after every prompt."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {token: index for index, token in enumerate((PAD, END, UNKNOWN))}
-    for word in sorted({*(word.lower() for word in words), ",", "."}):
-        vocabulary.setdefault(word, len(vocabulary))
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, vocabulary[END])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        model_max_length=max_length,
-    )
+def _move(encoder: nn.Module, device: torch.device | str, dtype: torch.dtype | None = None) -> None:
+    encoder.to(device, dtype)

@@ -1,0 +1,110 @@
+"""Where a UMT5 encoder's weights lie, and how they get into it: mapped from disk, never copied where they fit as is.
+
+A bf16 encoder of many gigabytes thus costs no memory until it computes, and its pages can be taken back at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from longtake.errors import UserError
+from longtake.models.files import load_strict, read_json, read_safetensors
+from longtake.models.tensor_file import read_tensors
+from longtake.models.umt5_keymap import is_original, to_transformers
+
+if TYPE_CHECKING:
+    from transformers import UMT5EncoderModel
+
+__all__ = ["UMT5_XXL", "EncoderFiles"]
+
+UMT5_XXL: Mapping[str, Any] = {
+    "vocab_size": 256384,
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "feed_forward_proj": "gated-gelu",
+    "layer_norm_epsilon": 1e-6,
+    "dropout_rate": 0.0,
+}
+"""Sizes of Wan's text encoder, in transformers' words."""
+
+_CONFIG, _INDEX, _WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
+_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderFiles:
+    """The files of one UMT5 encoder: a transformers folder, or the file that Wan publishes."""
+
+    source: Path
+    """The folder or file that was named."""
+    weights: tuple[Path, ...]
+    """Files with tensors."""
+    config: Mapping[str, Any]
+    """Sizes, in transformers' words."""
+    allow_pt: bool = False
+    """Whether PyTorch files are opened; see `read_pt`."""
+
+    @classmethod
+    def of(
+        cls, path: Path, *, config: Mapping[str, Any] | None = None, allow_pt: bool = False
+    ) -> EncoderFiles:
+        """The files at `path`. `config` are the sizes of a single file, UMT5-XXL's if not given.
+
+        Raises UserError for a folder that is incomplete.
+        """
+        if not path.exists():
+            raise UserError(f"{path} is missing; the model's folder is incomplete")
+        if not path.is_dir():
+            return cls(source=path, weights=(path,), config=config or UMT5_XXL, allow_pt=allow_pt)
+        sizes = read_json(path / _CONFIG)
+        if (path / _INDEX).is_file():
+            shards = sorted({str(name) for name in read_json(path / _INDEX).get("weight_map", {}).values()})
+            return cls(source=path, weights=tuple(path / shard for shard in shards), config=sizes)
+        return cls(source=path, weights=(path / _WEIGHTS,), config=sizes)
+
+    def blank(self) -> UMT5EncoderModel:
+        """The encoder without contents, frozen."""
+        from transformers import UMT5Config, UMT5EncoderModel
+
+        with torch.device("meta"):
+            return UMT5EncoderModel(UMT5Config(**self.config)).eval().requires_grad_(False)
+
+    def load_into(self, encoder: UMT5EncoderModel) -> None:
+        """Map the weights into an encoder as they are on disk. UserError when they do not fit or cannot be read."""
+        load_strict(encoder, self._tensors(), source=self.source, assign=True)
+        encoder.encoder.embed_tokens.weight = encoder.shared.weight
+        encoder.requires_grad_(False)
+
+    def identity(self) -> str:
+        """A hash over names, sizes and times of the files: changes whenever one of them may have been written."""
+        seen: list[Any] = [json.dumps(dict(self.config), sort_keys=True, default=str)]
+        for path in self.weights:
+            try:
+                stat = path.stat()
+            except OSError as reason:
+                raise UserError(f"weights {path} cannot be read: {reason.strerror}") from None
+            seen.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+        return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for path in self.weights:
+            is_pickle = self.source == path
+            tensors |= read_tensors(path, allow_pt=self.allow_pt) if is_pickle else read_safetensors(path)
+        if is_original(tensors):
+            tensors = to_transformers(tensors)
+        tables = [tensors[name] for name in _TABLES if name in tensors]
+        return tensors | (dict.fromkeys(_TABLES, tables[0]) if tables else {})

@@ -1,0 +1,51 @@
+"""Tokenizers: reading one from a folder, and making one for a closed list of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from longtake.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder; UserError when it is incomplete or damaged."""
+    from transformers import PreTrainedTokenizerFast
+
+    for file in TOKENIZER_FILES:
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file} is missing; the model's folder is incomplete")
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as reason:
+        raise UserError(f"the tokenizer in {folder} cannot be read ({reason}); restore its files") from None
+
+
+def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words: lower case, punctuation apart, an end mark after every prompt."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {token: index for index, token in enumerate((PAD, END, UNKNOWN))}
+    for word in sorted({*(word.lower() for word in words), ",", "."}):
+        vocabulary.setdefault(word, len(vocabulary))
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, vocabulary[END])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        model_max_length=max_length,
+    )
