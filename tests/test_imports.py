@@ -29,6 +29,7 @@ TAKES = {
     "engine",
     "decoding",
     "filling",
+    "forecast",
 }
 BESIDE = ("train", "measure", "world")
 TOP = {"cli", "__main__", "studio", "scale"}

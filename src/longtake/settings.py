@@ -38,11 +38,7 @@ class Settings:
         """`(height, width)`; UserError when off the grid, a warning when not the size that the model knows."""
         native = preset.native
         height, width = self.height or native.height, self.width or native.width
-        if min(height, width) < multiple or height % multiple or width % multiple:
-            raise UserError(
-                f"size {width}x{height} cannot be made by {preset.name!r}: both must be multiples of {multiple}; "
-                f"its native size is {native.width}x{native.height}"
-            )
+        check_grid(preset, width, height, multiple)
         if (height, width) != (native.height, native.width):
             warnings.warn(
                 f"{preset.name} was trained at {native.width}x{native.height}; {width}x{height} may look worse",
@@ -95,3 +91,12 @@ class Settings:
                 f"{list(spec.steps)}; leave it out"
             )
         return fitting[0]
+
+
+def check_grid(preset: Preset, width: int, height: int, multiple: int) -> None:
+    """Refuse a size that a model's latents and patches do not divide (UserError)."""
+    if min(height, width) < multiple or height % multiple or width % multiple:
+        raise UserError(
+            f"size {width}x{height} cannot be made by {preset.name!r}: both must be multiples of {multiple}; "
+            f"its native size is {preset.native.width}x{preset.native.height}"
+        )

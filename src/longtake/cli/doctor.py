@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from longtake.errors import UserError
+
 PACKAGES = (
     "longtake",
     "torch",
@@ -35,12 +37,26 @@ CPU_FEATURES = (
 
 
 def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Say what one model needs here: a name or a folder, on disk or not."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="With --model: picture to plan for; its own unless given."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions, the machine and whether the models open.
+    """Show versions, the machine and whether the models open; or, with --model, the memory that one needs.
 
-    Exit code 1 when a model cannot be opened.
+    Nothing is downloaded. Exit code 1 when a model on disk cannot be opened.
     """
+    if model is not None:
+        return _one(model, size, as_json=as_json)
+    if size is not None:
+        raise UserError("--size says nothing without --model; name one that `longtake models` lists")
     report = {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "machine": _machine(),
@@ -53,6 +69,13 @@ def doctor(
         _show(report)
     if any(model["problem"] for model in report["models"].values()):
         raise typer.Exit(1)
+
+
+def _one(model: str, size: str | None, *, as_json: bool) -> None:
+    from longtake.cli.fit import fit, lines
+
+    report = fit(model, size)
+    typer.echo(json.dumps(report, ensure_ascii=False) if as_json else "\n".join(lines(report)))
 
 
 def _version(package: str) -> str | None:
@@ -91,6 +114,7 @@ def _compute() -> dict[str, Any]:
     """Where the networks run, in which number format, and why."""
     import torch
 
+    from longtake.models.backends import attention_backend, compile_backend
     from longtake.models.device import compute_device, compute_dtype
 
     choice = compute_dtype()
@@ -99,6 +123,8 @@ def _compute() -> dict[str, Any]:
         "dtype": str(choice.dtype).removeprefix("torch."),
         "reason": choice.reason,
         "threads": torch.get_num_threads(),
+        "attention": "{} ({})".format(*attention_backend()),
+        "feed_forward": "{} ({})".format(*compile_backend()),
     }
 
 
@@ -113,7 +139,6 @@ def _models() -> dict[str, dict[str, Any]]:
 
 
 def _problem(name: str) -> str | None:
-    from longtake.errors import UserError
     from longtake.pipeline import Pipeline
 
     try:

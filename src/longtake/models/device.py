@@ -1,7 +1,9 @@
-"""Which number format the networks compute in here, and why."""
+"""Which device and number format the networks compute in here, and why; and how much memory is free there."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -26,3 +28,31 @@ def compute_dtype() -> ComputeDtype:
 def compute_device() -> torch.device:
     """The first CUDA GPU when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had on the device; on a CPU within what the container is allowed, where it is told."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    known = (_available(), _left_in_container())
+    return min(value for value in known if value is not None)
+
+
+def _available() -> int:
+    path = Path("/proc/meminfo")
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_in_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a memory limit (cgroup 2) leaves; None without one. Pages that only cache files count as free."""
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:
+        return None
+    return None if limit == "max" else int(limit) - used + int(stat.get("inactive_file", 0))

@@ -60,3 +60,30 @@ class Network(Data):
     def parameters(self) -> int:
         """Parameters in all."""
         return self.num_layers * self.block_parameters + self.outer_parameters
+
+
+class TextNetwork(Data):
+    """Sizes of a UMT5 encoder, with transformers' names; the defaults are UMT5-XXL's, which Wan 2.1 reads with."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    vocab_size: PositiveInt = 256384
+    d_model: PositiveInt = 4096
+    d_kv: PositiveInt = 64
+    d_ff: PositiveInt = 10240
+    num_layers: PositiveInt = 24
+    num_heads: PositiveInt = 64
+    relative_attention_num_buckets: PositiveInt = 32
+
+    @property
+    def parameters(self) -> int:
+        """Parameters in all; every layer has a table of relative positions of its own."""
+        dim, inner = self.d_model, self.num_heads * self.d_kv
+        layer = 4 * dim * inner + 3 * dim * self.d_ff + 2 * dim
+        layer += self.num_heads * self.relative_attention_num_buckets
+        return self.vocab_size * dim + self.num_layers * layer + dim
+
+    def work(self, length: int, itemsize: int) -> int:
+        """About the most bytes that reading one prompt of `length` tokens needs beside the weights."""
+        scores = 3 * self.num_heads * length * length * 4
+        return scores + length * (6 * self.d_model + 3 * self.d_ff) * itemsize

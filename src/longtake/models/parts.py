@@ -23,7 +23,7 @@ class File(Data):
     path: str
     """Path inside the repository."""
     bytes: PositiveInt | None = None
-    """Size as published; None where we do not know it."""
+    """Size: to the byte where there is a hash, about right elsewhere; None where we do not know it."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     """What the file must hash to, where we know it; otherwise what the Hub says is checked."""
 

@@ -1,0 +1,178 @@
+"""How much memory a model will need at a size, said before anything is loaded: `doctor` shows it, `generate` obeys it.
+
+Bytes follow from the sizes of the networks, the preset's policy and the picture: weights and caches are counted, passes
+of the transformer and the codec are run on tensors without contents. Nothing is read but configs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from longtake.errors import UserError
+from longtake.memory.build import cache_shape, planned_bytes
+from longtake.models.attention import Grid
+from longtake.models.codec import Codec
+from longtake.models.codecs import blank_codec, spatial_stride
+from longtake.models.device import compute_device, compute_dtype, free_bytes
+from longtake.models.files import read_json
+from longtake.models.footprint import decode_bytes
+from longtake.models.hub import Checkpoint, Preset
+from longtake.models.network import Network, TextNetwork
+from longtake.models.parts import PartName
+from longtake.models.passes import pass_bytes
+from longtake.models.plan import GIB, CodecNeed, MemoryPlan, Weights
+from longtake.models.quantise import available
+from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
+from longtake.models.text import MAX_LENGTH
+from longtake.models.tiled_codec import Tiling
+from longtake.models.wan import WanConfig
+from longtake.models.windows import ClipWindow
+from longtake.settings import check_grid
+
+IMAGE_ENCODER_PARAMETERS = 632_076_800
+"""Of the CLIP ViT-H image encoder that Wan's image-to-video models read with."""
+
+SURELY_ENOUGH = 0.15
+"""Weights and past below this share of the free memory leave no doubt that the rest fits too."""
+
+
+def forecast(
+    checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype, device: torch.device
+) -> MemoryPlan:
+    """The plan for takes of `width` x `height` pixels with weights in `dtype`, under the plain profile.
+
+    Works for models that are not on disk. Raises UserError for a size off the model's grid.
+    """
+    config = _network(checkpoint)
+    sizes = _sizes(config)
+    codec = blank_codec(_config(checkpoint, "codec"))
+    stride = codec.spatial_stride
+    check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
+    grid = config.grid(height // stride, width // stride)
+    text, length, text_itemsize = _text(checkpoint, dtype)
+    whole, tiled = _codec_needs(codec, width, height, dtype, device)
+    item, policy = dtype.itemsize, checkpoint.preset.policy
+    prompts = 1 if policy.guidance_scale == 1 else 2
+    return MemoryPlan(
+        blocks=sizes.num_layers * sizes.block_parameters * item,
+        matrices=sizes.num_layers * sizes.block_parameters,
+        outer=sizes.outer_parameters * item,
+        layers=sizes.num_layers,
+        kv=planned_bytes(policy, config, grid, dtype),
+        context=2 * prompts * sizes.num_layers * length * sizes.dim * item,
+        work=_work(checkpoint.preset, config, grid, length, dtype),
+        text=text.parameters * text_itemsize,
+        text_work=text.work(length, text_itemsize),
+        image=0 if config.image_dim is None else IMAGE_ENCODER_PARAMETERS * item,
+        codec=whole,
+        tiled_codec=tiled,
+        text_elsewhere=device.type == "cuda",
+        beside=device.type == "cuda",
+    )
+
+
+def formats(device: torch.device) -> tuple[Weights, ...]:
+    """Formats of weights that can be had on a device."""
+    return ("plain", *(name for name, reason in available(device).items() if reason is None))
+
+
+def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype) -> int:
+    """Bytes that a take needs in any case, weights and past alone; found at once, while `forecast` takes seconds."""
+    config = _network(checkpoint)
+    stride = spatial_stride(_config(checkpoint, "codec"))
+    check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
+    past = planned_bytes(
+        checkpoint.preset.policy, config, config.grid(height // stride, width // stride), dtype
+    )
+    return past + _sizes(config).parameters * dtype.itemsize
+
+
+def check_memory(checkpoint: Checkpoint, *, width: int, height: int) -> None:
+    """Refuse a take for which the memory of this machine does not suffice, before anything is loaded (UserError).
+
+    The whole plan is made only where it could come to that.
+    """
+    device, dtype = compute_device(), compute_dtype().dtype
+    free = free_bytes(device)
+    if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
+        return
+    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device)
+    if plan.best(free, formats(device)).fits(free):
+        return
+    name, size = checkpoint.preset.name, f"{width}x{height}"
+    raise UserError(
+        f"{name} at {size} needs about {plan.peak / GIB:.1f} GiB of memory (weights {plan.weights / GIB:.1f}, past "
+        f"{plan.kv / GIB:.1f}, decoding {plan.vae / GIB:.1f}) and {free / GIB:.1f} GiB are free; use a smaller size, "
+        f"and `longtake doctor --model {name} --size {size}` to see what fits"
+    )
+
+
+def _work(preset: Preset, config: WanConfig, grid: Grid, length: int, dtype: torch.dtype) -> int:
+    """The largest pass: over the frames that are denoised together, beside all that they see."""
+    policy = preset.policy
+    frames, rows = policy.block, 1
+    if isinstance(policy.window, ClipWindow):
+        return pass_bytes(config, grid, frames=frames, past=0, dtype=dtype, text_length=length)
+    if isinstance(policy.sampler, Listed) and isinstance(policy.sampler, RollingSpec):
+        frames *= len(policy.sampler.steps)
+    if isinstance(policy.sampler, StreamBatchSpec):
+        rows = len(policy.sampler.steps)
+    shape = cache_shape(policy)
+    past = 0 if shape is None else max(0, shape.seen - frames)
+    return pass_bytes(config, grid, frames=frames, past=past, dtype=dtype, rows=rows, text_length=length)
+
+
+def _codec_needs(
+    codec: Codec, width: int, height: int, dtype: torch.dtype, device: torch.device
+) -> tuple[CodecNeed, CodecNeed]:
+    """Decoding the whole picture, and tile by tile: a tile is counted, a picture needs more as it is larger."""
+    tiling = Tiling()
+    across, down = min(width, tiling.width), min(height, tiling.height)
+    counted = decode_bytes(codec, down, across, dtype=dtype, device=device.type)
+    work = counted.peak - counted.weights - counted.stream
+
+    area = width * height / (across * down)
+    tiles = _tiles(width, across, tiling.overlap) * _tiles(height, down, tiling.overlap)
+    pixels = codec.temporal_stride * height * width * 3 * dtype.itemsize
+    whole = CodecNeed(weights=counted.weights, stream=round(counted.stream * area), work=round(work * area))
+    if tiles == 1:
+        return whole, whole
+    return whole, CodecNeed(weights=counted.weights, stream=counted.stream * tiles, work=work + 2 * pixels)
+
+
+def _tiles(length: int, size: int, overlap: int) -> int:
+    """Tiles of `size` that cover `length`, overlapping at least so much."""
+    return 1 if length <= size else 1 + -(-(length - size) // (size - overlap))
+
+
+def _network(checkpoint: Checkpoint) -> WanConfig:
+    """Sizes of the transformer: from its folder, or from the preset."""
+    config = _config(checkpoint, "transformer")
+    if config is not None:
+        return WanConfig.from_dict(config)
+    assert checkpoint.preset.network is not None, "a preset without a folder has its network's sizes"
+    return WanConfig(**checkpoint.preset.network.model_dump())
+
+
+def _sizes(config: WanConfig) -> Network:
+    return Network.model_validate({name: getattr(config, name) for name in Network.model_fields})
+
+
+def _config(checkpoint: Checkpoint, name: PartName) -> dict[str, Any] | None:
+    """The config beside a part in a folder; None when it is not on disk, or a published container."""
+    place = checkpoint.parts.get(name)
+    path = Path() if place is None else place.path / "config.json"
+    return read_json(path) if path.is_file() else None
+
+
+def _text(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[TextNetwork, int, int]:
+    """Sizes of the text encoder, tokens of a prompt, bytes a number."""
+    config = _config(checkpoint, "text_encoder")
+    if config is None:
+        return TextNetwork(), MAX_LENGTH, torch.bfloat16.itemsize
+    settings = checkpoint.part("tokenizer").path / "tokenizer_config.json"
+    length = int(read_json(settings).get("model_max_length", MAX_LENGTH))
+    return TextNetwork.model_validate(config), min(length, MAX_LENGTH), torch.float32.itemsize
