@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from longtake.errors import UserError
@@ -70,8 +70,8 @@ class Filling:
             motion=spec.motion,
             path=path,
         )
-        if isinstance(self.sampler, FewStep) and spec.begin_below is None:
-            steps_from(self.sampler.timesteps, rule.strength)
+        if isinstance(self.sampler, FewStep):
+            _check_steps(self.sampler.timesteps, rule)
         return rule
 
     def _resumed(self, rule: SourceRule, snapshot: Snapshot, video: VideoInput | None) -> Source:
@@ -108,6 +108,18 @@ def check_takes_video(preset: Preset) -> SourceSpec:
     if preset.policy.source is None:
         raise UserError(f"{preset.name!r} takes no source video; use {_others('source')}")
     return preset.policy.source
+
+
+def _check_steps(timesteps: Sequence[float], rule: SourceRule) -> None:
+    """Refuse a strength that leaves no step, or whose first step would lie behind the second."""
+    if rule.begin_below is None:
+        steps_from(timesteps, rule.strength)
+        return
+    least = (rule.begin_below + timesteps[min(1, len(timesteps) - 1)]) / 1000
+    if len(timesteps) > 1 and rule.strength < least:
+        raise UserError(
+            f"strength {rule.strength:g} is too low for these steps; use {least:g} to 1, or fewer steps"
+        )
 
 
 def _others(field: str) -> str:

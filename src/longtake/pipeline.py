@@ -31,6 +31,7 @@ from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, PreparedNoise
 from longtake.settings import Settings
+from longtake.slots.source import Source
 from longtake.snapshot import Snapshot
 from longtake.take import Take
 from longtake.timeline import Timeline
@@ -130,10 +131,10 @@ class Pipeline:
         timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
         seed = _seed(seed, generator)
         settings = settings or Settings()
-        engine = self._engine(settings)
+        engine = self._engine(settings, from_video=video is not None)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
             raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
-        slots = self._filling(settings).fill(image, video, strength)
+        slots = self._filling(settings, engine).fill(image, video, strength)
         director = Director(timeline.cues, interpolate=self.preset.policy.interpolate)
         return Take(
             engine,
@@ -155,10 +156,11 @@ class Pipeline:
         the source video is not there any more.
         """
         settings = Settings(**snapshot.meta["settings"])
+        engine = self._engine(settings, from_video=Source.kind in snapshot.meta["slots"])
         return Take.restored(
-            self._engine(settings),
+            engine,
             snapshot,
-            self._filling(settings).refill(snapshot, video),
+            self._filling(settings, engine).refill(snapshot, video),
             decode_beside=self._decodes_beside(decode_beside),
         )
 
@@ -211,13 +213,13 @@ class Pipeline:
             return VideoOutput(frames=torch.cat([chunk.latents for chunk in chunks], dim=2))
         return VideoOutput(frames=_as(output_type, np.concatenate([chunk.frames for chunk in chunks])))
 
-    def _engine(self, settings: Settings) -> Engine:
-        preset = self.preset
-        stride = self.codec.spatial_stride
-        height, width = self._size(settings)
-        scale = settings.scale(preset)
-        sampler = settings.sampler(preset)
-        method = build(preset.policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
+    def _engine(self, settings: Settings, *, from_video: bool) -> Engine:
+        """What a take is made with. A take from a video is one rollout: its latent frames follow the source's."""
+        preset, stride = self.preset, self.codec.spatial_stride
+        policy = preset.policy.model_copy(update={"rollout": None}) if from_video else preset.policy
+        height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
+        scale, sampler = settings.scale(preset), settings.sampler(preset)
+        method = build(policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
         return Engine(
             name=preset.name,
             settings=asdict(settings),
@@ -229,11 +231,8 @@ class Pipeline:
             fps=self.fps,
         )
 
-    def _size(self, settings: Settings) -> tuple[int, int]:
-        return settings.size(self.preset, self.codec.spatial_stride * self.backbone.config.patch_size[1])
-
-    def _filling(self, settings: Settings) -> Filling:
-        height, width = self._size(settings)
+    def _filling(self, settings: Settings, engine: Engine) -> Filling:
+        height, width = (side * self.codec.spatial_stride for side in engine.latent_shape[1:])
         sampler = settings.sampler(self.preset)
         return Filling(preset=self.preset, codec=self.codec, sampler=sampler, height=height, width=width)
 

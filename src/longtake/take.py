@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -82,6 +83,8 @@ class Take:
     def __next__(self) -> Chunk:
         self._running.wait()
         chunk = self._next_chunk()
+        while not len(chunk.frames):  # of a block that will be shown as part of the next rollout
+            chunk = replace(following := self._next_chunk(), receipts=chunk.receipts + following.receipts)
         for observer in self._observers:
             observer(chunk)
         return chunk

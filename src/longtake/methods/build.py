@@ -9,10 +9,16 @@ from longtake.errors import UserError
 from longtake.memory.build import FirstFrames
 from longtake.methods import Method
 from longtake.methods.causal import Causal
+from longtake.methods.joint import Joint
+from longtake.methods.overlap import Overlap
+from longtake.methods.rolling import Rolling
+from longtake.methods.stream_batch import StreamBatch
+from longtake.models import policy as policies
 from longtake.models.codec import Codec
 from longtake.models.policy import Policy
 from longtake.models.wan import WanTransformer
 from longtake.sampling import Sampler
+from longtake.sampling.few_step import FewStep
 
 
 def build(
@@ -25,11 +31,27 @@ def build(
 ) -> Method:
     """The method of a checkpoint. `sampler` is the one in force, made from `policy.sampler` and the user's choices.
 
-    codec: for memories that go back to pixels. Raises UserError for a kind of policy that no method carries out.
+    codec: for memories that go back to pixels.
     """
+    if policy.kind == "joint":
+        return Joint(
+            backbone=backbone, sampler=sampler, limit=policy.window.frames, guidance_scale=guidance_scale
+        )
     if policy.kind == "causal":
-        return causal(policy, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
-    raise UserError(f"no method for a {policy.kind!r} policy; use a preset of a causal model")
+        method = causal(policy, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
+        return method if policy.rollout is None else overlap(method, policy.rollout, codec)
+    if not isinstance(sampler, FewStep):
+        raise UserError(f"a {policy.kind!r} policy needs a step list; use the preset's own sampler")
+    if policy.kind == "rolling":
+        return Rolling(backbone=backbone, sampler=sampler, policy=policy, guidance_scale=guidance_scale)
+    return StreamBatch(backbone=backbone, sampler=sampler, policy=policy)
+
+
+def overlap(rollout: Causal, spec: policies.Overlap, codec: Codec | None) -> Overlap:
+    """Rollouts without end."""
+    if codec is None or rollout.limit is None:
+        raise ValueError("overlapping rollouts need the codec, and a window that ends")
+    return Overlap(rollout=rollout, frames=rollout.limit, shared=spec.frames, codec=first_frames(codec))
 
 
 def causal(

@@ -1,0 +1,40 @@
+"""A tiny policy for every way of making video that the methods know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FEW_STEP = {"kind": "few-step", "steps": [1000, 500], "shift": 5, "warp": True}
+
+KINDS: dict[str, dict[str, Any]] = {
+    "causal": {},
+    "joint": {"block": 6, "window": {"kind": "clip", "frames": 6}},
+    "rolling": {
+        "window": {"kind": "rolling", "frames": 8, "sink": 2},
+        "guidance_scale": 1,
+        "sampler": {"kind": "rolling", "steps": [1000, 600, 300], "shift": 5, "warp": True},
+    },
+    "stream-batch": {
+        "block": 1,
+        "window": {"kind": "adaptive-sink", "frames": 4, "sink": 1, "threshold": 0.2},
+        "position": {"kind": "absolute", "restart_at": 9},
+        "context": {"kind": "none"},
+        "guidance_scale": 1,
+        "sampler": {"kind": "stream-batch", "steps": [700, 500, 400], "shift": 8, "warp": False},
+        "source": {"strength": 0.9, "begin_below": 100, "motion": True},
+    },
+    "overlap": {
+        "window": {"kind": "full", "frames": 6},
+        "position": {"kind": "absolute"},
+        "rollout": {"kind": "overlap", "frames": 2},
+        "guidance_scale": 1,
+        "sampler": FEW_STEP,
+    },
+    "wide overlap": {
+        "window": {"kind": "full", "frames": 8},
+        "position": {"kind": "absolute"},
+        "rollout": {"kind": "overlap", "frames": 4},
+        "guidance_scale": 1,
+        "sampler": FEW_STEP,
+    },
+}
