@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import WanTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from safetensors.torch import load_file, save_file
+from transformers import UMT5Config, UMT5EncoderModel
 
-from longtake.models import wan_folder
+from longtake.models import folder as folders
+from longtake.models import umt5_keymap, vae_keymap
+from longtake.models.tiny_codec import TinyCodec
 from longtake.models.wan import WanTransformer
+from longtake.models.wan_codec import WanCodec
 from tests.models import variants
 from tests.models.test_lora import LORAS, expected, longlive
 from tests.models.variants import VARIANTS, original
-from tests.tiny import tiny_transformer
+from tests.tiny import redraw, tiny_transformer
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -50,7 +54,7 @@ def test_every_container_becomes_a_folder_that_both_libraries_open(run, tmp_path
 def test_what_was_found_is_said(run, source: Path) -> None:
     lines = run("convert", "--from", source, "--to", "out").stdout.splitlines()
     assert lines[0] == f"{source}: generator_ema in original layout, float32"
-    assert "text-to-video, 2 layers of width 128, 1 heads" in lines[1]
+    assert "text-to-video transformer, 2 layers of 1 heads of width 128" in lines[1]
     assert lines[2] == "ignored: critic, generator"
     assert lines[-1].startswith("out: ")
 
@@ -73,7 +77,7 @@ def test_the_number_format_can_be_chosen(run, source: Path, tmp_path: Path, name
 def test_large_models_are_written_in_shards(
     run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(wan_folder.save_folder.__kwdefaults__, "shard_bytes", 500_000)
+    monkeypatch.setitem(folders.save_folder.__kwdefaults__, "shard_bytes", 500_000)
     report = json.loads(run("convert", "--from", source, "--to", "out", "--json").stdout)
     assert len(report["files"]) > 2
     assert all((tmp_path / "out" / name).stat().st_size < 520_000 for name in report["files"])
@@ -142,8 +146,8 @@ def test_nothing_is_left_of_a_conversion_that_fails(
         written.append(str(path))
         path.write_bytes(b"half")
 
-    monkeypatch.setitem(wan_folder.save_folder.__kwdefaults__, "shard_bytes", 500_000)
-    monkeypatch.setattr(wan_folder, "save_file", disk_full)
+    monkeypatch.setitem(folders.save_folder.__kwdefaults__, "shard_bytes", 500_000)
+    monkeypatch.setattr(folders, "save_file", disk_full)
     line = refused("convert", "--from", source, "--to", "out")
     assert "No space left on device" in line
     assert written
@@ -155,6 +159,60 @@ def test_numbers_that_fp16_cannot_hold_are_refused(refused, tmp_path: Path) -> N
     line = refused("convert", "--from", "big.safetensors", "--to", "out", "--dtype", "fp16")
     assert "proj_out.bias has numbers too large for fp16; use bf16" in line
     assert not (tmp_path / "out").exists()
+
+
+def random_vae() -> AutoencoderKLWan:
+    vae = AutoencoderKLWan(
+        base_dim=4, z_dim=4, num_res_blocks=2, latents_mean=[0.1] * 4, latents_std=[2.0] * 4
+    )
+    redraw(vae)
+    return vae.eval()
+
+
+@pytest.mark.parametrize("dtype", [None, "bf16"])
+def test_the_vae_opens_in_both_libraries(run, tmp_path: Path, dtype: str | None) -> None:
+    vae = random_vae()
+    vae.save_pretrained(tmp_path / "theirs")
+    torch.save(vae_keymap.to_original(vae.state_dict()), tmp_path / "theirs" / "Wan2.1_VAE.pth")
+    extra = () if dtype is None else ("--dtype", dtype)
+    outcome = run("convert", "--from", "theirs/Wan2.1_VAE.pth", "--to", "out", *extra)
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.splitlines()[1].endswith("codec")
+    again = AutoencoderKLWan.from_pretrained(tmp_path / "out")
+    assert again.config.latents_std == [2.0] * 4
+    wanted = vae.state_dict() if dtype is None else vae.bfloat16().state_dict()
+    written = load_file(tmp_path / "out" / WEIGHTS)
+    assert all(torch.equal(tensor, written[name]) for name, tensor in wanted.items())
+    assert isinstance(WanCodec.from_pretrained(tmp_path / "out"), WanCodec)
+
+
+def test_the_tiny_autoencoder_opens_again(run, tmp_path: Path) -> None:
+    codec = TinyCodec()
+    torch.save(codec.state_dict(), tmp_path / "taew2_1.pth")
+    assert run("convert", "--from", "taew2_1.pth", "--to", "out").code == 0
+    again = TinyCodec.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in codec.state_dict().items())
+
+
+def test_the_text_encoder_opens_in_transformers(run, tmp_path: Path) -> None:
+    sizes = {"vocab_size": 11, "d_model": 16, "d_kv": 6, "d_ff": 20, "num_layers": 3, "num_heads": 2}
+    encoder = UMT5EncoderModel(UMT5Config(**sizes, relative_attention_num_buckets=8)).eval()
+    redraw(encoder)
+    torch.save(umt5_keymap.to_original(encoder.state_dict()), tmp_path / "models_t5.pth")
+    outcome = run("convert", "--from", "models_t5.pth", "--to", "out", "--json")
+    assert outcome.code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["kind"] == "text encoder"
+    again = UMT5EncoderModel.from_pretrained(tmp_path / "out").eval()
+    ids = torch.tensor([[3, 5, 7, 1]])
+    assert torch.equal(again(ids).last_hidden_state, encoder(ids).last_hidden_state)
+    more = run("convert", "--from", "out", "--to", "more", "--dtype", "bf16", "--json")
+    assert json.loads(more.stdout)["layout"] == "transformers"
+
+
+def test_a_lora_is_for_transformers(refused, tmp_path: Path) -> None:
+    torch.save(TinyCodec().state_dict(), tmp_path / "tiny.pth")
+    line = refused("convert", "--from", "tiny.pth", "--to", "out", "--lora", "lora.pt")
+    assert "changes a transformer and this is a codec" in line
 
 
 BAD: dict[str, tuple[Callable[[Path], tuple[object, ...]], str]] = {

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from longtake.models.folder import save_folder
 from longtake.models.keymap import Layout, rename
 from longtake.models.wan import WanConfig, WanTransformer
-from longtake.models.wan_folder import save_folder
 from tests.tiny import tiny_transformer
 
 State = dict[str, Tensor]
@@ -91,7 +91,7 @@ def diffusers_folder(folder: Path) -> Path:
 
 
 def diffusers_shards(folder: Path) -> Path:
-    save_folder(folder, PUBLISHED_HEAD, model().state_dict(), shard_bytes=400_000)
+    save_folder(folder, PUBLISHED_HEAD.to_dict(), model().state_dict(), shard_bytes=400_000)
     assert len(list(folder.glob("*.safetensors"))) > 2
     return folder
 

@@ -56,8 +56,9 @@ def convert(
 ) -> None:
     """Bring a published model into safetensors, in diffusers' layout.
 
-    Reads the containers of CausVid, Self-Forcing, LongLive, Krea, FastVideo and their kin. Only tensors are read: a
-    file that asks to run code is refused.
+    Transformers in the containers of CausVid, Self-Forcing, LongLive, Krea, FastVideo and their kin, Wan's VAE, tiny
+    autoencoders and UMT5 are told apart by their tensors. Only tensors are read: a file that asks to run code is
+    refused.
 
     \b
     longtake convert --from self_forcing_dmd.pt --to self-forcing --dtype bf16
@@ -100,12 +101,9 @@ def _scale(lora: Path | None, scale: float | None) -> float:
 
 
 def _lines(done: Conversion) -> list[str]:
-    c = done.config
-    kind = "text-to-video" if c.image_dim is None else "image-to-video"
-    sizes = f"{kind}, {c.num_layers} layers of width {c.dim}, {c.num_attention_heads} heads"
     lines = [
         f"{done.source}: {done.container} in {done.layout} layout, {', '.join(done.stored)}",
-        f"{done.parameters:,} parameters in {done.tensors} tensors; {sizes}",
+        f"{done.parameters:,} parameters in {done.tensors} tensors; {_sizes(done)}",
     ]
     for what, names in (("ignored", done.ignored), ("reshaped", done.reshaped)):
         if names:
@@ -115,3 +113,12 @@ def _lines(done: Conversion) -> list[str]:
         lines.append(f"merged: {done.lora}")
     files = "1 file" if len(done.files) == 1 else f"{len(done.files)} files"
     return [*lines, f"{done.out}: {done.num_bytes / 1e9:.2f} GB in {files}"]
+
+
+def _sizes(done: Conversion) -> str:
+    c = done.config
+    if done.kind != "transformer":
+        return done.kind
+    kind = "text-to-video" if c["image_dim"] is None else "image-to-video"
+    heads = c["num_attention_heads"]
+    return f"{kind} transformer, {c['num_layers']} layers of {heads} heads of width {c['attention_head_dim']}"

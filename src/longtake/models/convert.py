@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from longtake.errors import UserError
+from longtake.models.folder import (
+    CONFIG_FILE,
+    DIFFUSERS_STEM,
+    TRANSFORMERS_STEM,
+    save_folder,
+    written_bytes,
+)
 from longtake.models.lora import Lora, read_lora
+from longtake.models.published import Published, read_published
 from longtake.models.replace import check_room, check_target, whole_or_nothing
-from longtake.models.wan import WanTransformer
-from longtake.models.wan_config import WanConfig
-from longtake.models.wan_folder import STEM, save_folder, written_bytes
-from longtake.models.wan_weights import CONFIG_FILE, WanWeights, read_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,8 @@ class Conversion:
 
     source: str
     """The file or folder that was read."""
+    kind: str
+    """`transformer`, `codec` or `text encoder`."""
     container: str
     """The dictionary inside that held the network; `raw` when none."""
     layout: str
@@ -59,8 +66,8 @@ class Conversion:
     """What was left out."""
     reshaped: tuple[str, ...]
     """Tensors that were brought into another shape."""
-    config: WanConfig
-    """Sizes of the network."""
+    config: Mapping[str, Any]
+    """Sizes of the network, as its `config.json` says them."""
     lora: str | None
     """The LoRA that was merged in."""
     out: str
@@ -86,55 +93,56 @@ def convert(
     head_dim: int | None = None,
     force: bool = False,
 ) -> Conversion:
-    """Write the Wan transformer in `source` to the folder `target`, which appears whole or not at all.
+    """Write the network in `source` (see `read_published`) to the folder `target`, which appears whole or not at all.
 
     The paths are taken to be named by a person: `.pt` files are opened, tensors only. ema, head_dim: as `read_weights`.
     force: replace a folder that an earlier conversion wrote. Raises UserError, with nothing written, for what cannot be
     read, does not fit, or has no room.
     """
     check_target(target, source, force=force, ours=_ours)
-    weights = read_weights(source, ema=ema, allow_pt=True, head_dim=head_dim)
-    WanTransformer.outline(weights)
-    change = Change(dtype=dtype, lora=_lora(lora, weights), lora_scale=lora_scale)
-    num_bytes = written_bytes(weights.state, dtype)
+    network = read_published(source, ema=ema, head_dim=head_dim)
+    change = Change(dtype=dtype, lora=_lora(lora, network), lora_scale=lora_scale)
+    num_bytes = written_bytes(network.state, dtype)
     check_room(target, num_bytes)
     try:
         with whole_or_nothing(target) as folder:
-            save_folder(folder, weights.config, weights.state, dtype=dtype, change=change)
+            save_folder(folder, network.config, network.state, stem=network.stem, dtype=dtype, change=change)
             files = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
     except (OSError, SafetensorError) as reason:
         raise UserError(f"--to {target} could not be written ({reason}); nothing was changed") from None
-    return _report(weights, target, lora, files, num_bytes)
-
-
-def _ours(name: str) -> bool:
-    return name == CONFIG_FILE or name.startswith(STEM)
-
-
-def _lora(path: Path | None, weights: WanWeights) -> Lora | None:
-    if path is None:
-        return None
-    lora = read_lora(path, allow_pt=True)
-    matrices = {name.removesuffix(".weight"): t.shape for name, t in weights.state.items() if t.ndim == 2}
-    lora.check(matrices)
-    return lora
-
-
-def _report(
-    weights: WanWeights, target: Path, lora: Path | None, files: tuple[str, ...], num_bytes: int
-) -> Conversion:
     return Conversion(
-        source=str(weights.source),
-        container=weights.container,
-        layout=weights.layout.value,
-        parameters=weights.parameters,
-        tensors=len(weights.state),
-        stored=weights.dtypes,
-        ignored=weights.ignored,
-        reshaped=weights.reshaped,
-        config=weights.config,
+        source=str(source),
+        kind=network.kind,
+        container=network.container,
+        layout=network.layout,
+        parameters=sum(tensor.numel() for tensor in network.state.values()),
+        tensors=len(network.state),
+        stored=tuple(sorted({_short(tensor.dtype) for tensor in network.state.values()})),
+        ignored=network.ignored,
+        reshaped=network.reshaped,
+        config=network.config,
         lora=None if lora is None else str(lora),
         out=str(target),
         files=files,
         num_bytes=num_bytes,
     )
+
+
+def _ours(name: str) -> bool:
+    return name == CONFIG_FILE or name.startswith(
+        (DIFFUSERS_STEM, f"{TRANSFORMERS_STEM}.", f"{TRANSFORMERS_STEM}-")
+    )
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _lora(path: Path | None, network: Published) -> Lora | None:
+    if path is None:
+        return None
+    if network.kind != "transformer":
+        raise UserError(f"LoRA {path} changes a transformer and this is a {network.kind}; leave --lora out")
+    lora = read_lora(path, allow_pt=True)
+    lora.check({name.removesuffix(".weight"): t.shape for name, t in network.state.items() if t.ndim == 2})
+    return lora

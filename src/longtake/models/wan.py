@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from longtake.errors import UserError
 from longtake.models.attention import AttentionRule, Grid, KeyValue, WholeClip, attend
 from longtake.models.files import check_fit
+from longtake.models.folder import save_folder
 from longtake.models.wan_config import WanConfig
-from longtake.models.wan_folder import save_folder
 from longtake.models.wan_layers import Attention, ConditionEmbedder, CrossAttention, FeedForward
 from longtake.models.wan_weights import WanWeights, read_weights
 
@@ -197,7 +197,7 @@ class WanTransformer(nn.Module):
 
     def save_pretrained(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write a folder that diffusers' `WanTransformer3DModel.from_pretrained` opens."""
-        save_folder(folder, self.config, self.state_dict(), dtype=dtype)
+        save_folder(folder, self.config.to_dict(), self.state_dict(), dtype=dtype)
 
     @classmethod
     def from_pretrained(

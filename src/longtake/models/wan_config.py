@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from longtake.errors import UserError
@@ -93,6 +93,10 @@ class WanConfig:
     def from_dict(cls, config: Mapping[str, Any]) -> WanConfig:
         """Read diffusers' `config.json`; keys that do not change the network are ignored."""
         return cls(**declared(config))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Diffusers' `config.json`."""
+        return {"_class_name": "WanTransformer3DModel"} | asdict(self)
 
 
 def declared(config: Mapping[str, Any]) -> dict[str, Any]:

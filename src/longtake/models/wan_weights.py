@@ -14,10 +14,10 @@ from torch import Tensor
 from longtake.errors import UserError
 from longtake.models.containers import NETWORK, Container, open_container
 from longtake.models.files import read_json
+from longtake.models.folder import CONFIG_FILE
 from longtake.models.keymap import Layout, detect_layout, rename
 from longtake.models.wan_config import WanConfig, declared
 
-CONFIG_FILE = "config.json"
 EMA = "generator_ema"
 """The dictionary of weights averaged over training."""
 NOT_THE_NETWORK = ("_cls_pred_branch", "_register_tokens", "_gan_ca_blocks", "norm_added_q")
@@ -78,8 +78,7 @@ def read_weights(
     attention head, where no `config.json` says it and it is not 128. Raises UserError for what is no Wan transformer,
     or contradicts the config beside it.
     """
-    wanted = (EMA, *NETWORK) if ema else NETWORK
-    container = open_container(path, wanted=wanted, allow_pt=allow_pt)
+    container = open_container(path, wanted=wanted(ema), allow_pt=allow_pt)
     keys = [key for key in container.tensors if not _skipped(key)]
     layout = detect_layout(keys)
     if layout is None:
@@ -100,6 +99,11 @@ def read_weights(
         unexpected=tuple(sorted(key for key, name in names.items() if name is None)),
         ignored=tuple(sorted({*container.ignored, *(container.tensors.keys() - keys)})),
     )
+
+
+def wanted(ema: bool) -> tuple[str, ...]:
+    """The dictionaries that may hold the network, by preference."""
+    return (EMA, *NETWORK) if ema else NETWORK
 
 
 def _skipped(key: str) -> bool:
