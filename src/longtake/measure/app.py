@@ -157,6 +157,50 @@ def reader(
     _finish(result, out, as_json)
 
 
+@app.command()
+def streaming(
+    grid: Annotated[
+        int, typer.Option("--grid", min=8, help="Rows of the latent frame; columns are 1.75 times.")
+    ] = 32,
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Streaming from the cache against recomputing the past, random weights; loop overhead."""
+    from longtake.measure.streaming_cost import streaming as measure
+
+    _set_threads(threads)
+    _finish(measure((grid // 2 * 2, int(grid * 1.75) // 2 * 2), _progress), out, as_json)
+
+
+@app.command()
+def policies(
+    blocks: Annotated[int, typer.Option("--blocks", min=60, help="Blocks of each take.")] = 300,
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """The cost of length of every policy without an end, tiny random weights."""
+    from longtake.measure.policy_cost import cost_of_policies as measure
+
+    _set_threads(threads)
+    _finish(measure(blocks, _progress), out, as_json)
+
+
+@app.command("real-size")
+def real_size(
+    preset: Annotated[str, typer.Option("--preset", help="Whose sizes.")] = "self-forcing",
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds and memory of one block of a full-size model with random weights, bfloat16."""
+    from longtake.measure.real_size import real_size as measure
+
+    _set_threads(threads)
+    _finish(measure(_progress, preset), out, as_json)
+
+
 @app.command("cuts")
 def cut_counter(
     clips: Annotated[int, typer.Option("--clips", min=10, help="Clips, all kinds alike.")] = 200,
@@ -248,13 +292,17 @@ def _open(model: str, threads: int | None) -> tuple[Pipeline, Reader]:
 
 
 def _pipeline(model: str, threads: int | None) -> Pipeline:
-    import torch
-
     from longtake.pipeline import Pipeline
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    _set_threads(threads)
     return Pipeline.from_pretrained(model)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def _progress(done: int, total: int, what: str) -> None:
