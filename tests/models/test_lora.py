@@ -312,6 +312,14 @@ def test_what_does_not_fit_is_refused_before_anything_changes(case: str, tmp_pat
     assert model.state_dict().keys() == tiny_transformer().state_dict().keys()
 
 
+def test_an_alpha_from_outside_counts_where_the_file_says_none(tmp_path: Path) -> None:
+    path = LORAS["LongLive"][0](tmp_path)
+    first = translated("blocks.0.self_attn.q")
+    assert read_lora(path, alpha=7.5, allow_pt=True).layers[first].alpha == 7.5
+    assert read_lora(path, allow_pt=True).layers[first].alpha == RANK
+    assert read_lora(LORAS["kohya"][0](tmp_path), alpha=7.5).layers[first].alpha == 1.5
+
+
 def test_a_pt_is_not_opened_unless_allowed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="only safetensors are opened here"):
         read_lora(LORAS["LongLive"][0](tmp_path))

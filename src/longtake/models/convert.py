@@ -20,6 +20,7 @@ from longtake.models.folder import (
     written_bytes,
 )
 from longtake.models.lora import Lora, read_lora
+from longtake.models.mapped import MappedPages
 from longtake.models.published import Published, read_published
 from longtake.models.replace import check_room, check_target, whole_or_nothing
 
@@ -28,6 +29,8 @@ from longtake.models.replace import check_room, check_target, whole_or_nothing
 class Change:
     """What is changed on the way."""
 
+    pages: MappedPages
+    """Where the tensors are mapped; what was copied is given back."""
     dtype: torch.dtype | None = None
     """Number format of the output; None keeps that of each tensor."""
     lora: Lora | None = None
@@ -41,6 +44,8 @@ class Change:
         written = changed.to(self.dtype or tensor.dtype)
         if written.dtype == torch.float16 and not written.isfinite().all() and changed.isfinite().all():
             raise UserError(f"{name} has numbers too large for fp16; use bf16")
+        if written is not tensor:
+            self.pages.forget(tensor)
         return written
 
 
@@ -101,7 +106,8 @@ def convert(
     """
     check_target(target, source, force=force, ours=_ours)
     network = read_published(source, ema=ema, head_dim=head_dim)
-    change = Change(dtype=dtype, lora=_lora(lora, network), lora_scale=lora_scale)
+    pages = MappedPages(network.files)
+    change = Change(pages=pages, dtype=dtype, lora=_lora(lora, network), lora_scale=lora_scale)
     num_bytes = written_bytes(network.state, dtype)
     check_room(target, num_bytes)
     try:

@@ -40,6 +40,8 @@ class Published:
     """The `config.json` that belongs to it."""
     state: Mapping[str, Tensor]
     """Its tensors by the library's names."""
+    files: tuple[Path, ...]
+    """Where they are mapped from."""
     stem: str = DIFFUSERS_STEM
     """What the library calls files of weights."""
     ignored: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ def _transformer(path: Path, *, ema: bool, head_dim: int | None) -> Published:
         layout=weights.layout.value,
         config=weights.config.to_dict(),
         state=weights.state,
+        files=weights.files,
         ignored=weights.ignored,
         reshaped=weights.reshaped,
     )
@@ -95,6 +98,7 @@ def _vae(container: Container) -> Published:
         layout=(Layout.ORIGINAL if original else Layout.DIFFUSERS).value,
         config=json.loads(vae.to_json_string()),
         state=vae.state_dict(),
+        files=container.files,
         ignored=container.ignored,
     )
 
@@ -109,6 +113,7 @@ def _tiny_codec(container: Container) -> Published:
         layout=Layout.ORIGINAL.value,
         config={"_class_name": TinyCodec.__name__, **asdict(codec.config)},
         state=codec.state_dict(),
+        files=container.files,
         ignored=container.ignored,
     )
 
@@ -132,6 +137,7 @@ def _text_encoder(container: Container) -> Published:
         layout="original" if original else "transformers",
         config=config.to_dict(),
         state={name: tensor for name, tensor in state.items() if name != _TIED},
+        files=container.files,
         stem=TRANSFORMERS_STEM,
         ignored=container.ignored,
     )

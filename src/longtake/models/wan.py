@@ -24,6 +24,7 @@ from longtake.errors import UserError
 from longtake.models.attention import AttentionRule, Grid, KeyValue, WholeClip, attend
 from longtake.models.files import check_fit
 from longtake.models.folder import save_folder
+from longtake.models.mapped import MappedPages
 from longtake.models.wan_config import WanConfig
 from longtake.models.wan_layers import Attention, ConditionEmbedder, CrossAttention, FeedForward
 from longtake.models.wan_weights import WanWeights, read_weights
@@ -220,7 +221,11 @@ class WanTransformer(nn.Module):
     def from_weights(cls, weights: WanWeights, *, torch_dtype: torch.dtype = torch.float32) -> WanTransformer:
         """The model with these weights; those that have the dtype already stay mapped to their file."""
         model = cls.outline(weights)
-        state = {name: tensor.to(torch_dtype) for name, tensor in weights.state.items()}
+        pages, state = MappedPages(weights.files), {}
+        for name, tensor in weights.state.items():
+            state[name] = tensor.to(torch_dtype)
+            if state[name] is not tensor:
+                pages.forget(tensor)
         model.load_state_dict(state, assign=True)
         return model.eval().requires_grad_(False)
 
