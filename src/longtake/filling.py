@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from longtake.errors import UserError
 from longtake.footage import ImageInput, Picture, VideoFile, VideoInput, cover, read_frames, read_image
 from longtake.models.codec import Codec
-from longtake.models.hub import Preset, presets
-from longtake.models.steps import SourceSpec
+from longtake.models.hub import Preset
+from longtake.models.intake import check_takes_image, check_takes_video
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.given import steps_from
 from longtake.slots import Slot
-from longtake.slots.first_frame import Entry, FirstFrame
+from longtake.slots.first_frame import FirstFrame
 from longtake.slots.source import Source, SourceRule
 from longtake.snapshot import Snapshot
 
@@ -96,20 +96,6 @@ class Filling:
         return (cover(picture, self.width, self.height) for picture in pictures), path
 
 
-def check_takes_image(preset: Preset) -> Entry:
-    """How an image begins a take of this model; UserError when it takes none."""
-    if preset.policy.first_frame is None:
-        raise UserError(f"{preset.name!r} takes no image; use {_others('first_frame')}")
-    return preset.policy.first_frame
-
-
-def check_takes_video(preset: Preset) -> SourceSpec:
-    """How a source video is given to this model; UserError when it takes none."""
-    if preset.policy.source is None:
-        raise UserError(f"{preset.name!r} takes no source video; use {_others('source')}")
-    return preset.policy.source
-
-
 def _check_steps(timesteps: Sequence[float], rule: SourceRule) -> None:
     """Refuse a strength that leaves no step, or whose first step would lie behind the second."""
     if rule.begin_below is None:
@@ -120,8 +106,3 @@ def _check_steps(timesteps: Sequence[float], rule: SourceRule) -> None:
         raise UserError(
             f"strength {rule.strength:g} is too low for these steps; use {least:g} to 1, or fewer steps"
         )
-
-
-def _others(field: str) -> str:
-    """Models that have this field of a policy, for a message."""
-    return ", ".join(name for name, preset in presets().items() if getattr(preset.policy, field) is not None)

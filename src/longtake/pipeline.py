@@ -22,7 +22,7 @@ from longtake.filling import Filling
 from longtake.footage import ImageInput, VideoInput
 from longtake.methods import Kind
 from longtake.methods.build import build
-from longtake.models.codec import Codec
+from longtake.models.codec import Codec, frames_for_latents
 from longtake.models.device import compute_device, compute_dtype
 from longtake.models.hub import Checkpoint, find
 from longtake.models.patch_codec import PatchCodec
@@ -94,6 +94,14 @@ class Pipeline:
     def height(self) -> int:
         """Native height in pixels."""
         return self.preset.native.height
+
+    @property
+    def longest(self) -> int | None:
+        """Most pixel frames of one take; None when there is no end."""
+        policy = self.preset.policy
+        latents = policy.longest(self.backbone.config.rope_max_seq_len)
+        endless = latents is None or policy.rollout is not None
+        return None if endless else frames_for_latents(latents or 1, self.codec.temporal_stride)
 
     @property
     def known_words(self) -> tuple[str, ...]:

@@ -49,6 +49,17 @@ def generate(
     fps: Annotated[
         float | None, Option(metavar="N", help="Frames a second; only the model's own will do.")
     ] = None,
+    image: Annotated[
+        str | None,
+        Option(metavar="FILE", help="Picture that the video begins with; scaled and cut to its size."),
+    ] = None,
+    video: Annotated[
+        str | None, Option(metavar="FILE", help="Video to be made anew under the prompt, to its end.")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
 ) -> None:
@@ -59,6 +70,8 @@ def generate(
     \b
     longtake generate "a red sphere rolls to the right on a wooden floor" --seconds 30
     longtake generate --storyboard story.yaml --scale 4 --seed 7 --out story.mp4
+    longtake generate "a red sphere rolls to the right" --image start.png
+    longtake generate "a blue cube on grass" --video input.mp4 --strength 0.7
     """
     from longtake.cli.request import Request
 
@@ -74,6 +87,9 @@ def generate(
         size=size,
         scale=scale,
         fps=fps,
+        image=image,
+        video=video,
+        strength=strength,
     )
     _Filming(request, quiet=quiet, as_json=as_json).run()
 
@@ -97,12 +113,13 @@ class _Filming:
         self.startup = process_age()
         _warn_of_unknown_words(pipe, request.timeline)
         writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
-        line = ProgressLine(request.num_frames, quiet=self.quiet)
+        num_frames = _length(request, pipe)
+        line = ProgressLine(num_frames, quiet=self.quiet)
         meter = Meter(pipe.fps)  # counts from here: the prompt is accepted, the model is ready
-        take = self._start(pipe)
+        take = self._start(pipe, num_frames)
         stopped = self._film(take, writer, line, meter)
         if meter.chunks:
-            self._report(self._summary(pipe, take, writer, meter))
+            self._report(self._summary(pipe, take, writer, meter, complete=stopped is None))
         if stopped:
             raise stopped
 
@@ -114,13 +131,19 @@ class _Filming:
 
             return Pipeline.from_pretrained(self.request.model)
 
-    def _start(self, pipe: Pipeline) -> Take:
+    def _start(self, pipe: Pipeline, num_frames: int | None) -> Take:
         from longtake.settings import Settings
 
         request = self.request
         settings = Settings(width=request.width, height=request.height)
         return pipe.stream(
-            request.timeline, seed=request.seed, num_frames=request.num_frames, settings=settings
+            request.timeline,
+            seed=request.seed,
+            num_frames=num_frames,
+            settings=settings,
+            image=request.image,
+            video=request.video,
+            strength=request.strength,
         )
 
     def _film(
@@ -145,7 +168,9 @@ class _Filming:
             raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
         self.receipts.add(chunk.receipts)
 
-    def _summary(self, pipe: Pipeline, take: Take, writer: FragmentedMp4Writer, meter: Meter) -> Summary:
+    def _summary(
+        self, pipe: Pipeline, take: Take, writer: FragmentedMp4Writer, meter: Meter, *, complete: bool
+    ) -> Summary:
         import torch
 
         from longtake.cli.meter import peak_rss_mb
@@ -156,7 +181,7 @@ class _Filming:
             out=str(request.out),
             model=pipe.name,
             seed=take.seed,
-            complete=writer.frames == request.num_frames,
+            complete=complete,
             frames=writer.frames,
             chunks=writer.chunks,
             fps=pipe.fps,
@@ -173,6 +198,7 @@ class _Filming:
             dtype=str(pipe.backbone.dtype).removeprefix("torch."),
             threads=torch.get_num_threads(),
             receipts=[receipt.to_dict() for receipt in self.receipts],
+            inputs=list(request.inputs),
         )
 
     def _report(self, summary: Summary) -> None:
@@ -182,6 +208,14 @@ class _Filming:
             json.dumps(summary.to_dict(), ensure_ascii=False) if self.as_json else "\n".join(summary.lines())
         )
         typer.echo(text)
+
+
+def _length(request: Request, pipe: Pipeline) -> int | None:
+    """Frames to be made: as asked, as long as the source video, or a default that the model can make."""
+    if request.num_frames is not None or request.video is not None:
+        return request.num_frames
+    longest = pipe.longest
+    return request.default_frames if longest is None else min(longest, request.default_frames)
 
 
 def _warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:

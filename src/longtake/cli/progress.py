@@ -14,17 +14,18 @@ from longtake.cli.meter import Meter
 class ProgressLine:
     """Shows a `Meter` while chunks arrive; shows nothing when `quiet`."""
 
-    def __init__(self, total_frames: int, *, quiet: bool) -> None:
+    def __init__(self, total_frames: int | None, *, quiet: bool) -> None:
         self._progress = Progress(
             TextColumn("chunk {task.fields[chunks]}"),
             BarColumn(bar_width=24),
-            TextColumn("frame {task.completed}/{task.total}"),
+            TextColumn("frame {task.completed}{task.fields[of]}"),
             TextColumn("{task.fields[speed]:.1f} fps"),
             TextColumn("{task.fields[ahead]}"),
             console=Console(stderr=True),
             disable=quiet,
         )
-        self._task = self._progress.add_task("", total=total_frames, chunks=0, speed=0.0, ahead="")
+        of = "" if total_frames is None else f"/{total_frames}"
+        self._task = self._progress.add_task("", total=total_frames, of=of, chunks=0, speed=0.0, ahead="")
 
     def update(self, meter: Meter) -> None:
         """Show what the meter says now."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtake.errors import UserError
+from longtake.footage import Picture, VideoFile, cover_note, read_image
 from longtake.media import VideoFormat
 from longtake.models.hub import Preset, find
+from longtake.models.intake import check_takes_image, check_takes_video
 from longtake.timeline import Timeline
 
 DEFAULT_SECONDS = 10.0
@@ -25,8 +27,10 @@ class Request:
 
     timeline: Timeline
     """What is to be seen, and when."""
-    num_frames: int
-    """Length of the video."""
+    num_frames: int | None
+    """Length of the video that was asked for; None leaves it to `default_frames`, or to the source video's."""
+    default_frames: int
+    """Length where none was asked for and the model can make as much."""
     model: str
     """Name or folder of the model."""
     seed: int | None
@@ -41,6 +45,14 @@ class Request:
     """The file."""
     force: bool
     """Whether a file that is there may be replaced."""
+    image: Picture | None = None
+    """The first frame."""
+    video: Path | None = None
+    """What the take is made from."""
+    strength: float | None = None
+    """How much of the video is replaced; None leaves it to the model."""
+    inputs: tuple[str, ...] = ()
+    """What happens to image or video, in words."""
 
     @classmethod
     def read(
@@ -57,6 +69,9 @@ class Request:
         size: str | None,
         scale: int,
         fps: float | None,
+        image: str | None = None,
+        video: str | None = None,
+        strength: float | None = None,
     ) -> Request:
         """Check the options of `generate`. Raises `UserError` for the first that cannot be used."""
         timeline = read_timeline(prompt, storyboard)
@@ -66,11 +81,13 @@ class Request:
         check_scale(scale)
         form = VideoFormat(width=width * scale, height=height * scale, fps=preset.native.fps)
         check_seed(seed)
-        num_frames = count_frames(seconds, frames, timeline, preset.native.fps)
+        num_frames = count_frames(seconds, frames, preset.native.fps)
         check_output(out, force=force)
+        given = Given.read(preset, image, video, strength)
         return cls(
             timeline=timeline,
             num_frames=num_frames,
+            default_frames=round(default_seconds(timeline) * preset.native.fps),
             model=model,
             seed=seed,
             width=width,
@@ -78,7 +95,49 @@ class Request:
             form=form,
             out=out,
             force=force,
+            image=given.image,
+            video=None if given.video is None else given.video.path,
+            strength=strength,
+            inputs=given.notes(width, height),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """Image and video, opened."""
+
+    image: Picture | None
+    video: VideoFile | None
+
+    @classmethod
+    def read(cls, preset: Preset, image: str | None, video: str | None, strength: float | None) -> Given:
+        """Open what `--image` and `--video` name. Raises `UserError` for what cannot be used."""
+        if image is not None and video is not None:
+            raise UserError(f"both --image {image} and --video {video} given; give one of them")
+        if strength is not None:
+            if video is None:
+                raise UserError(
+                    f"--strength {strength:g} given without --video; give a video, or leave it out"
+                )
+            if not 0 < strength <= 1:
+                raise UserError(f"--strength {strength:g} is out of range; give a number above 0, up to 1")
+        if image is not None:
+            check_takes_image(preset)
+        if video is not None:
+            check_takes_video(preset)
+        return cls(
+            image=None if image is None else read_image(image),
+            video=None if video is None else VideoFile.open(video),
+        )
+
+    def notes(self, width: int, height: int) -> tuple[str, ...]:
+        """What happens to them, for the summary."""
+        if self.image is not None:
+            size = self.image.shape[1], self.image.shape[0]
+            return (cover_note("image", size, width, height),)
+        if self.video is not None:
+            return (cover_note("video", (self.video.width, self.video.height), width, height),)
+        return ()
 
 
 def read_timeline(prompt: str | None, storyboard: Path | None) -> Timeline:
@@ -92,8 +151,8 @@ def read_timeline(prompt: str | None, storyboard: Path | None) -> Timeline:
     return Timeline.from_prompt(prompt)
 
 
-def count_frames(seconds: float | None, frames: int | None, timeline: Timeline, fps: int) -> int:
-    """The length in frames: `--frames N`, round(S × fps) of `--seconds S`, or a default for the timeline."""
+def count_frames(seconds: float | None, frames: int | None, fps: int) -> int | None:
+    """The length in frames, `--frames N` or round(S × fps) of `--seconds S`; None when neither is given."""
     if seconds is not None and frames is not None:
         raise UserError(f"both --seconds {seconds:g} and --frames {frames} given; give one of them")
     if frames is not None:
@@ -101,8 +160,7 @@ def count_frames(seconds: float | None, frames: int | None, timeline: Timeline, 
             raise UserError(f"--frames {frames} is not a length; give a whole number from 1 to {LONGEST}")
         return frames
     if seconds is None:
-        last = max((cue.at or 0.0) + cue.transition for cue in timeline.cues)
-        seconds = max(DEFAULT_SECONDS, last + AFTER_LAST_CUE if last else 0.0)
+        return None
     if not 0 < seconds <= LONGEST:
         raise UserError(f"--seconds {seconds:g} is not a length; give a number above 0, up to {LONGEST}")
     if (count := round(seconds * fps)) < 1:
@@ -111,6 +169,12 @@ def count_frames(seconds: float | None, frames: int | None, timeline: Timeline, 
             f"--seconds {seconds:g} is less than one frame at {fps} frames a second; give {least}"
         )
     return count
+
+
+def default_seconds(timeline: Timeline) -> float:
+    """A length that shows every cue of the timeline."""
+    last = max((cue.at or 0.0) + cue.transition for cue in timeline.cues)
+    return max(DEFAULT_SECONDS, last + AFTER_LAST_CUE if last else 0.0)
 
 
 def check_fps(fps: float | None, preset: Preset) -> None:

@@ -70,6 +70,8 @@ class Summary:
     """Threads that they use."""
     receipts: list[dict[str, Any]]
     """What became of every cue."""
+    inputs: list[str]
+    """What was done to the image or the video that was given."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; measured times to the millisecond's tenth."""
@@ -83,7 +85,8 @@ class Summary:
         made = f"{self.out}: {self.frames} frames, {self.seconds:g} s at {self.fps} fps, {size}"
         made += "" if self.complete else ", stopped before its end"
         speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
-        return [made, speed, f"model {self.model}, seed {self.seed}", *map(_receipt_line, self.receipts[1:])]
+        model = f"model {self.model}, seed {self.seed}"
+        return [made, speed, model, *self.inputs, *map(_receipt_line, self.receipts[1:])]
 
 
 def _receipt_line(receipt: dict[str, Any]) -> str:

@@ -1,0 +1,28 @@
+"""What a model takes beside a prompt, or refuses, naming those that take it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from longtake.errors import UserError
+from longtake.models.hub import Preset, presets
+from longtake.models.steps import SourceSpec
+
+
+def check_takes_image(preset: Preset) -> Literal["prefix", "alone", "repeat"]:
+    """How an image begins a take of this model; UserError when it takes none."""
+    if preset.policy.first_frame is None:
+        raise UserError(f"{preset.name!r} takes no image; use {_others('first_frame')}")
+    return preset.policy.first_frame
+
+
+def check_takes_video(preset: Preset) -> SourceSpec:
+    """How a source video is given to this model; UserError when it takes none."""
+    if preset.policy.source is None:
+        raise UserError(f"{preset.name!r} takes no source video; use {_others('source')}")
+    return preset.policy.source
+
+
+def _others(field: str) -> str:
+    """Models that have this field of a policy, for a message."""
+    return ", ".join(name for name, preset in presets().items() if getattr(preset.policy, field) is not None)
