@@ -46,6 +46,8 @@ class Context:
 
     kv: KVContext | None = None
     """Key-value cache."""
+    prefix: Tensor | None = None
+    """`[1, C, P, H, W]`, clean latents of the first P frames of what is made next."""
 
 
 class Memory(Protocol):

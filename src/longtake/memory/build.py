@@ -96,7 +96,7 @@ def cache_shape(policy: Policy) -> CacheShape | None:
 def planned_bytes(
     policy: Policy, config: WanConfig, grid: Grid, dtype: torch.dtype, *, rows: int | None = None
 ) -> int:
-    """Bytes of keys and values that a take will hold from its start to its end; nothing is allocated.
+    """Bytes that a take's memory will hold from its start to its end, `Memory.num_bytes`; nothing is allocated.
 
     rows: steps in force of a stream batch; by default those of the policy.
     """
@@ -106,4 +106,9 @@ def planned_bytes(
     batch = (
         len(policy.sampler.steps) if rows is None and isinstance(policy.sampler, StreamBatchSpec) else rows
     )
-    return (batch or 1) * shape.num_bytes(config, grid, dtype)
+    caches = (batch or 1) * shape.num_bytes(config, grid, dtype)
+    if not isinstance(policy.prompt_change, Recache):
+        return caches
+    _, ph, pw = config.patch_size
+    latent_shape = config.out_channels, grid.height * ph, grid.width * pw
+    return caches + RecachedWindow.planned_extra(policy.window.frames, latent_shape)

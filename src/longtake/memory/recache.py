@@ -32,7 +32,7 @@ class RecachedWindow:
         channels, height, width = latent_shape
         self._window = window
         self._spec = spec
-        self._latents = torch.zeros(1, channels, window.rule.window, height, width)
+        self._latents = torch.zeros(1, channels, window.rule.window, height, width, dtype=torch.float32)
         """The latest frames, the last one last."""
         self._text: TextContext | None = None
         self._digest = torch.zeros(DIGEST_BYTES, dtype=torch.uint8)
@@ -40,8 +40,13 @@ class RecachedWindow:
     @property
     def num_bytes(self) -> int:
         """Size of cache, latents and the mark of the prompt; constant."""
-        latents = self._latents.numel() * self._latents.element_size()
-        return self._window.num_bytes + latents + DIGEST_BYTES
+        return self._window.num_bytes + self._latents.nbytes + self._digest.nbytes
+
+    @staticmethod
+    def planned_extra(frames: int, latent_shape: tuple[int, int, int]) -> int:
+        """Bytes held beside the cache, for a window of `frames`."""
+        channels, height, width = latent_shape
+        return frames * channels * height * width * torch.float32.itemsize + DIGEST_BYTES
 
     def read(self, frames: Sequence[int], text: TextContext) -> Context:
         """See `Memory.read`. The first block under another prompt recaches."""
