@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from safetensors.torch import save_file
 
 from longtake.errors import UserError
+from longtake.models.vae_keymap import to_original
 from longtake.models.wan_codec import WanCodec
 from tests.models.test_codec_contract import difference, redraw, some_frames, some_latents, wan_codec
 
@@ -87,6 +89,65 @@ def test_folder_round_trip_and_missing_folder(tmp_path: Path) -> None:
     assert torch.equal(loaded.decode(latents, loaded.start()), codec.decode(latents, codec.start()))
     with pytest.raises(UserError, match="no Wan VAE can be read"):
         WanCodec.from_pretrained(tmp_path / "nowhere")
+
+
+CONFIG = {
+    "base_dim": 4,
+    "z_dim": 4,
+    "dim_mult": [1, 2, 2, 2],
+    "num_res_blocks": 1,
+    "latents_mean": [0.3, -0.2, 0.1, -0.4],
+    "latents_std": [1.5, 0.7, 2.0, 0.9],
+}
+
+
+@pytest.mark.parametrize("layout", ["published", "diffusers"])
+def test_single_files_load_in_either_layout(tmp_path: Path, layout: str) -> None:
+    codec = wan_codec()
+    state = codec.vae.state_dict()
+    path = tmp_path / "vae.safetensors"
+    save_file(to_original(state, num_res_blocks=1) if layout == "published" else state, path)
+    loaded = WanCodec.from_pretrained(path, config=CONFIG)
+    latents = some_latents(codec, 2)
+    assert torch.equal(loaded.decode(latents, loaded.start()), codec.decode(latents, codec.start()))
+
+
+def test_files_that_are_no_wan_vae_are_refused(tmp_path: Path) -> None:
+    state = to_original(wan_codec().vae.state_dict(), num_res_blocks=1)
+    torch.save(state, tmp_path / "vae.pth")
+    with pytest.raises(UserError, match="longtake convert"):
+        WanCodec.from_pretrained(tmp_path / "vae.pth", config=CONFIG)
+    with pytest.raises(UserError, match="does not fit its config"):
+        WanCodec.from_pretrained(tmp_path / "vae.pth", allow_pt=True)
+    save_file(state | {"encoder.downsamples.0.other.weight": torch.zeros(1)}, tmp_path / "more.safetensors")
+    with pytest.raises(UserError, match="1 unexpected"):
+        WanCodec.from_pretrained(tmp_path / "more.safetensors", config=CONFIG)
+    save_file(state | {"temporal.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"'temporal.weight' is no tensor of a Wan 2.1 VAE"):
+        WanCodec.from_pretrained(tmp_path / "other.safetensors", config=CONFIG)
+
+
+def test_raw_encoding_leaves_mean_and_deviation_out_and_decoding_does_not() -> None:
+    codec = wan_codec()
+    raw = WanCodec(codec.vae, raw_encode=True)
+    frames, latents = some_frames(codec, 2), some_latents(codec, 2)
+    normalised = codec.encode(frames, codec.start())
+    left_raw = raw.encode(frames, raw.start())
+    assert torch.allclose((left_raw - codec.mean) / codec.std, normalised, atol=1e-6)
+    assert not torch.allclose(left_raw, normalised, atol=0.1)
+    assert torch.equal(raw.decode(latents, raw.start()), codec.decode(latents, codec.start()))
+
+
+def test_half_precision_stays_close(tmp_path: Path) -> None:
+    codec = wan_codec()
+    codec.vae.save_pretrained(tmp_path)
+    half = WanCodec.from_pretrained(tmp_path, torch.bfloat16)
+    latents = some_latents(codec, 2)
+    wanted = codec.decode_float(latents, codec.start())
+    pixels = half.decode_float(latents, half.start())
+    assert pixels.dtype == torch.bfloat16
+    assert (pixels.float() - wanted).abs().mean() < 0.02, difference(pixels, wanted)
+    assert half.encode(some_frames(half, 2), half.start()).dtype == torch.bfloat16
 
 
 def test_normalisation_of_the_wrong_length_is_refused() -> None:

@@ -1,5 +1,6 @@
 """The text encoder: Wan's padding rule, a closed vocabulary, folders and the on-disk cache."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,60 @@ def test_the_cache_knows_other_weights_apart(encoder: TextEncoder, tmp_path: Pat
 def test_cache_folder_follows_longtake_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path))
     assert EmbeddingCache().folder == tmp_path / "text"
+
+
+def test_weights_scale_the_rows_of_their_words_and_nothing_else(encoder: TextEncoder) -> None:
+    plain = encoder.encode(["a red sphere rolls"])
+    weighted = encoder.encode(["a (red:1.5) (sphere rolls:0)"])
+    scale = torch.tensor([1, 1.5, 0, 0, 1, *[1] * 7])[:, None]
+    assert torch.equal(weighted[0], plain[0] * scale)
+    assert plain[0, 1:4].abs().sum(-1).gt(0).all()
+
+
+def test_prompts_without_weights_keep_their_bytes_and_their_entry(
+    encoder: TextEncoder, tmp_path: Path
+) -> None:
+    encoder.cache = EmbeddingCache(tmp_path)
+    plain = encoder.encode(["a red sphere"])
+    key = hashlib.sha256(f"{encoder.fingerprint}\n12\na red sphere".encode()).hexdigest()
+    assert [path.stem for path in tmp_path.iterdir()] == [key]
+    assert torch.equal(encoder.encode(["a (red:1) sphere"]), plain)
+    weighted = encoder.encode(["a (red:2) sphere"])
+    assert torch.equal(weighted[0, 1], 2 * plain[0, 1])
+    assert [path.stem for path in tmp_path.iterdir()] == [key], "weights come after the cache"
+
+
+def test_weights_beyond_the_cut_are_left_out(encoder: TextEncoder) -> None:
+    with pytest.warns(UserWarning, match="only the first 12"):
+        rows = encoder.encode(["a red sphere rolls to the right a red sphere rolls (to the right:2)"])
+    assert rows.shape == (1, 12, 16)
+
+
+def test_words_in_weights_are_looked_up_without_them(encoder: TextEncoder) -> None:
+    assert encoder.unknown_words("a (red dragon:1.3) sphere") == ("dragon",)
+
+
+def test_mixed_prompts_are_their_weighted_sum(encoder: TextEncoder) -> None:
+    both = encoder.encode(["a red sphere", "a (blue:1.5) cube"])
+    mix = [("a red sphere", 3.0), ("a (blue:1.5) cube", 1.0)]
+    assert torch.allclose(encoder.encode_mix(mix)[0], 0.75 * both[0] + 0.25 * both[1], atol=1e-6)
+    assert torch.equal(encoder.encode_mix([("a red sphere", 2.0)]), both[:1])
+    kept = encoder.encode_mix(mix, keep_norm=True)[0]
+    lengths = 0.75 * both[0].norm(dim=-1) + 0.25 * both[1].norm(dim=-1)
+    assert torch.allclose(kept.norm(dim=-1), lengths, atol=1e-6)
+    assert kept[4:].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("shares", [[], [0.0, 0.0], [1.0, -1.0], [float("nan"), 1.0]])
+def test_shares_that_cannot_be_are_refused(encoder: TextEncoder, shares: list[float]) -> None:
+    with pytest.raises(UserError, match="at least 0, one above 0"):
+        encoder.encode_mix([("a red sphere", share) for share in shares])
+
+
+def test_an_encoder_of_free_text_has_no_list_of_words(encoder: TextEncoder) -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
+    free = TextEncoder(encoder.encoder, PreTrainedTokenizerFast(tokenizer_object=pieces), max_length=4)
+    assert free.known_words == ()

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import copy
 import math
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from longtake.models.codec import Codec, CodecState, check_size
+from longtake.models.meter import FusedAttention, LiveBytes
 
 __all__ = ["CodecBytes", "decode_bytes", "encode_bytes"]
 
@@ -92,7 +90,7 @@ def _measured(
     empty = _without_contents(codec).to(dtype or codec.dtype)
     weights = sum(tensor.nbytes for tensor in (*empty.parameters(), *empty.buffers()))
     state, meter = empty.start(), _Meter(on_cpu=device == "cpu")
-    with meter:
+    with meter, FusedAttention():
         for _ in range(STEPS_TO_STEADY):
             call(empty, state)
     return CodecBytes(weights=weights, stream=meter.held, peak=weights + meter.peak)
@@ -108,37 +106,21 @@ def _without_contents(codec: Codec) -> Codec:
     return copy.deepcopy(codec, known)
 
 
-class _Meter(TorchDispatchMode):
-    """Counts the bytes of every tensor that is made while it is active, until the tensor is gone."""
+class _Meter(LiveBytes):
+    """Counts every tensor, and on a CPU the copies that convolutions make."""
 
     def __init__(self, *, on_cpu: bool) -> None:
         super().__init__()
         self.on_cpu = on_cpu
-        self.held = 0
-        self.peak = 0
-        self._sizes: dict[int, int] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
-        is_convolution = func is torch.ops.aten.convolution.default
-        extra = _cpu_copies(args[0], args[1], made, args[3]) if self.on_cpu and is_convolution else 0
-        self.peak = max(self.peak, self.held + extra)
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        if self.on_cpu and func is torch.ops.aten.convolution.default:
+            copies = _cpu_copies(args[0], args[1], made, args[3])
+            self.peak = max(self.peak, self.held + copies)
         return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = id(storage)
-        if key not in self._sizes:
-            self._sizes[key] = storage.nbytes()
-            self.held += storage.nbytes()
-            weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key: int) -> None:
-        self.held -= self._sizes.pop(key)
 
 
 def _cpu_copies(x: Tensor, weight: Tensor, made: Tensor, strides: Sequence[int]) -> int:
