@@ -53,8 +53,10 @@ class Context:
 class Memory(Protocol):
     """The memory of one take."""
 
-    needs_pixels: bool
-    """True when `commit` must be given decoded frames, so that it cannot run before the codec."""
+    @property
+    def needs_pixels(self) -> bool:
+        """True when `commit` must be given decoded frames, so that it cannot run before the codec."""
+        ...
 
     @property
     def num_bytes(self) -> int:

@@ -12,7 +12,7 @@ from longtake.models.data import Data
 
 def _falling(steps: tuple[float, ...]) -> tuple[float, ...]:
     falls = all(a > b for a, b in pairwise(steps))
-    if steps and not (falls and 0 <= steps[-1] < steps[0] + 1 <= 1001):
+    if steps and not (falls and steps[0] <= 1000 and steps[-1] >= 0):
         raise ValueError(f"step list {list(steps)} must fall, from at most 1000 to 0 at the lowest")
     return steps
 
