@@ -82,6 +82,14 @@ class Lora:
             return weight
         return (weight.float() + change.delta(scale).to(weight.device)).to(weight.dtype)
 
+    def merge_into(self, model: nn.Module, scale: float = 1.0) -> None:
+        """Add the change to the weights of `model` for good. UserError, before anything changes, if it does not fit."""
+        layers = linear_layers(model)
+        self.check({name: layer.weight.shape for name, layer in layers.items()})
+        for name in self.layers:
+            fused = self.fuse(f"{name}.weight", layers[name].weight.detach(), scale)
+            layers[name].weight = nn.Parameter(fused, requires_grad=False)
+
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
     """The linear layers of a model by name, those that are wrapped by adapters under the name they had."""

@@ -61,10 +61,7 @@ class LoraAdapter:
     def merge(self) -> None:
         """Take it off and add it to the weights at its present scale, each rounded once."""
         self.unload()
-        layers = linear_layers(self._model)
-        for path in self._lora.layers:
-            fused = self._lora.fuse(f"{path}.weight", layers[path].weight.detach(), self._scale)
-            layers[path].weight = nn.Parameter(fused, requires_grad=False)
+        self._lora.merge_into(self._model, self._scale)
 
     def _own(self) -> dict[str, LoraLayer]:
         return {path: layer for path, layer in _wrapped(self._model).items() if self._name in layer.scaling}
