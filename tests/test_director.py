@@ -69,3 +69,16 @@ def test_state_survives_json_in_the_middle_of_a_transition() -> None:
     run(director, range(3))
     again = Director.from_dict(json.loads(json.dumps(director.to_dict())))
     assert run(again, range(3, 7)) == run(director, range(3, 7))
+
+
+def test_a_preset_may_blend_a_cut_over_some_chunks() -> None:
+    cues = [Cue(prompt="a", at=0), Cue(prompt="b", at_chunk=2), Cue(prompt="c", at_chunk=8, transition=3)]
+    director = Director(cues, interpolate=4)
+    decisions = run(director, range(11))
+    weights = [dict(d.mix).get("b", 0.0) for d in decisions]
+    assert weights[:7] == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1])
+    assert [d.receipts[0].applied_chunk for d in decisions[:7] if d.receipts] == [0, None, 5]
+    assert [dict(d.mix).get("c", 0.0) for d in decisions[8:]] == pytest.approx([0.5, 1.0, 1.0])
+    again = Director.from_dict(json.loads(json.dumps(director.to_dict())))
+    again.steer("d", 0.0, chunk=11, start=16.5)
+    assert dict(run(again, range(11, 12))[0].mix)["d"] == pytest.approx(0.25)

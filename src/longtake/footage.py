@@ -32,6 +32,8 @@ MAX_IMAGE_BYTES = 128 * 2**20
 MAX_VIDEO_BYTES = 16 * 2**30
 MAX_VIDEO_FRAMES = 1_000_000
 
+_EARLY = 0.1
+"""Part of a frame's time by which the next may be shown early, so that 23.976 frames a second pass for 24."""
 _IMAGES = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _VIDEOS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,flv,ogg,mpeg,mxf"
 _BROKEN_IMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -156,7 +158,7 @@ class VideoFile:
         due = 0
         for frame, end in self._spans():
             picture: Picture | None = None
-            while due < end * fps - 1e-6:
+            while due < float(end - _EARLY / self.fps) * fps:
                 if due >= MAX_VIDEO_FRAMES:
                     raise UserError(
                         f"video {self.path} goes on after {due} frames, which is the most; cut it shorter"
