@@ -6,6 +6,9 @@ from typing import Any
 
 FEW_STEP = {"kind": "few-step", "steps": [1000, 500], "shift": 5, "warp": True}
 
+CLIP: dict[str, Any] = {"block": 4, "window": {"kind": "clip", "frames": 4}}
+WINDOWS: dict[str, Any] = {"kind": "windows", "stride": 2, "limit": 12}
+
 KINDS: dict[str, dict[str, Any]] = {
     "causal": {},
     "joint": {"block": 6, "window": {"kind": "clip", "frames": 6}},
@@ -37,4 +40,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "guidance_scale": 1,
         "sampler": FEW_STEP,
     },
+    "last frame": CLIP | {"rollout": {"kind": "last-frame"}},
+    "tail": CLIP | {"rollout": {"kind": "tail", "frames": 2}},
+    "fifo": CLIP | {"rollout": {"kind": "fifo", "clips": 2}},
+    "averaged windows": CLIP | {"rollout": WINDOWS | {"fuse": "prediction"}},
+    "fused windows": CLIP | {"rollout": WINDOWS | {"fuse": "attention", "shuffled_noise": True}},
 }

@@ -9,16 +9,21 @@ from longtake.errors import UserError
 from longtake.memory.build import FirstFrames
 from longtake.methods import Method
 from longtake.methods.causal import Causal
+from longtake.methods.chained import Chained
+from longtake.methods.fifo import Fifo as FifoQueue
 from longtake.methods.joint import Joint
 from longtake.methods.overlap import Overlap
 from longtake.methods.rolling import Rolling
 from longtake.methods.stream_batch import StreamBatch
-from longtake.models import policy as policies
+from longtake.methods.windowed import Windowed
 from longtake.models.codec import Codec
 from longtake.models.policy import Policy
+from longtake.models.rollouts import Fifo, LastFrame, Tail, Windows
+from longtake.models.rollouts import Overlap as Spec
 from longtake.models.wan import WanTransformer
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
+from longtake.sampling.ode import FlowODE
 
 
 def build(
@@ -34,12 +39,10 @@ def build(
     codec: for memories that go back to pixels.
     """
     if policy.kind == "joint":
-        return Joint(
-            backbone=backbone, sampler=sampler, limit=policy.window.frames, guidance_scale=guidance_scale
-        )
+        return joint(policy, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
     if policy.kind == "causal":
         method = causal(policy, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
-        return method if policy.rollout is None else overlap(method, policy.rollout, codec)
+        return overlap(method, policy.rollout, codec) if isinstance(policy.rollout, Spec) else method
     if not isinstance(sampler, FewStep):
         raise UserError(f"a {policy.kind!r} policy needs a step list; use the preset's own sampler")
     if policy.kind == "rolling":
@@ -47,7 +50,44 @@ def build(
     return StreamBatch(backbone=backbone, sampler=sampler, policy=policy)
 
 
-def overlap(rollout: Causal, spec: policies.Overlap, codec: Codec | None) -> Overlap:
+def joint(
+    policy: Policy,
+    backbone: WanTransformer,
+    sampler: Sampler,
+    *,
+    guidance_scale: float = 1.0,
+    codec: Codec | None = None,
+) -> Method:
+    """Clips in which every frame sees every other, and what makes long video of them."""
+    frames, rollout = policy.window.frames, policy.rollout
+    if isinstance(rollout, Windows):
+        return Windowed(
+            backbone=backbone, sampler=sampler, frames=frames, spec=rollout, guidance_scale=guidance_scale
+        )
+    if isinstance(rollout, Fifo):
+        assert isinstance(sampler, FlowODE)
+        return FifoQueue(
+            backbone=backbone,
+            sampler=sampler,
+            frames=frames,
+            clips=rollout.clips,
+            guidance_scale=guidance_scale,
+        )
+    if isinstance(rollout, Tail | LastFrame):
+        if isinstance(rollout, LastFrame) and codec is None:
+            raise ValueError("going on from the last pixel frame needs the codec")
+        return Chained(
+            backbone=backbone,
+            sampler=sampler,
+            frames=frames,
+            shared=rollout.frames if isinstance(rollout, Tail) else 1,
+            codec=first_frames(codec) if isinstance(rollout, LastFrame) and codec is not None else None,
+            guidance_scale=guidance_scale,
+        )
+    return Joint(backbone=backbone, sampler=sampler, limit=frames, guidance_scale=guidance_scale)
+
+
+def overlap(rollout: Causal, spec: Spec, codec: Codec | None) -> Overlap:
     """Rollouts without end."""
     if codec is None or rollout.limit is None:
         raise ValueError("overlapping rollouts need the codec, and a window that ends")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from longtake.models.data import Data
+from longtake.models.rollouts import Fifo, Overlap, RolloutSpec, Tail, Windows
 from longtake.models.steps import FewStepSpec, OdeSpec, RollingSpec, SamplerSpec, SourceSpec, StreamBatchSpec
 from longtake.models.windows import AdaptiveWindow, ClipWindow, RecomputeWindow, RollingWindow, WindowSpec
 
@@ -98,14 +99,6 @@ class Interpolate(Data):
     """How many."""
 
 
-class Overlap(Data):
-    """Long video by rollouts that each begin from the end of the last one (CausVid)."""
-
-    kind: Literal["overlap"]
-    frames: PositiveInt
-    """Latent frames that two rollouts share; a multiple of the block."""
-
-
 class Policy(Data):
     """How a checkpoint streams."""
 
@@ -123,8 +116,8 @@ class Policy(Data):
     """What a new prompt does to the past."""
     attention_bias: float = Field(default=1.0, ge=0.01, le=1)
     """Weight of the past in self-attention while denoising, but for its first frame; 1 is off (Krea)."""
-    rollout: Annotated[Overlap, Field(discriminator="kind")] | None = None
-    """How a take goes on after the limit; None: it ends there."""
+    rollout: RolloutSpec | None = None
+    """How a take goes on after the limit of a clip or a window; None: it ends there."""
     limit: PositiveInt | None = None
     """Most latent frames of one rollout; a window that keeps everything is a limit by itself."""
     trained: PositiveInt | None = None
@@ -209,6 +202,26 @@ class Policy(Data):
                 raise ValueError(
                     f"sampler 'rolling' needs a rolling window of {flight} or more: its sink and a block a step"
                 )
-        if self.rollout is not None and self.rollout.frames % self.block:
-            raise ValueError(f"rollouts overlap by whole blocks of {self.block}, not {self.rollout.frames}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_rollout(self) -> Self:
+        rollout = self.rollout
+        if rollout is None:
+            return self
+        if isinstance(rollout, Overlap) != (self.kind == "causal"):
+            raise ValueError(
+                f"rollout {rollout.kind!r} does not go with window {self.window.kind!r}: 'overlap' is for causal "
+                "models, the others for window 'clip'"
+            )
+        if isinstance(rollout, Overlap) and rollout.frames % self.block:
+            raise ValueError(f"rollouts overlap by whole blocks of {self.block}, not {rollout.frames}")
+        if isinstance(rollout, Tail) and rollout.frames >= self.block:
+            raise ValueError(f"a clip of {self.block} cannot carry on {rollout.frames} frames; use fewer")
+        if isinstance(rollout, Fifo) and not isinstance(self.sampler, OdeSpec):
+            raise ValueError(f"rollout 'fifo' needs sampler 'ode', not {self.sampler.kind!r}")
+        if isinstance(rollout, Windows) and rollout.stride > self.block:
+            raise ValueError(
+                f"windows of {self.block} every {rollout.stride} frames leave gaps; use a smaller stride"
+            )
         return self
