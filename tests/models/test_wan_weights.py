@@ -139,6 +139,17 @@ def index(where: dict[str, str]) -> Callable[[Path], Path]:
     return text_file("model.safetensors.index.json", json.dumps({"weight_map": where}))
 
 
+def shards(folder: Path) -> Path:
+    """Without their index."""
+    variants.diffusers_shards(folder)
+    (folder / "diffusion_pytorch_model.safetensors.index.json").unlink()
+    return folder
+
+
+def one_shard(folder: Path) -> Path:
+    return sorted(variants.diffusers_shards(folder).glob("*.safetensors"))[0]
+
+
 def other_config(folder: Path) -> Path:
     variants.model().save_pretrained(folder)
     path = folder / "config.json"
@@ -214,6 +225,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "index outside": (index({"a": "../a.safetensors"}), r"points outside of its folder \(\.\./a"),
     "index of nothing": (text_file("model.safetensors.index.json", "{}"), "has no weight_map"),
     "shard lost": (index({"a": "a.safetensors"}), r"a\.safetensors are missing"),
+    "shards alone": (shards, r"shards without their index; fetch the \.safetensors\.index\.json file"),
+    "one shard": (one_shard, "is one of several shards; give their folder"),
     "other config": (other_config, "num_layers is 1000000000 there, 2 in the weights"),
 }
 
@@ -228,6 +241,14 @@ def test_what_cannot_be_used_is_refused(case: str, tmp_path: Path, monkeypatch: 
     assert "\n" not in str(refused.value)
     assert str(tmp_path) in str(refused.value)
     assert not (tmp_path / "code-was-run").exists()
+
+
+@pytest.mark.parametrize("change", [b"[", b'{"weight_map": []}', b'{"weight_map": {"a": 3}}', b"\xff", b"{}"])
+def test_a_garbled_index_is_refused_by_name(tmp_path: Path, change: bytes) -> None:
+    path = VARIANTS["original shards"](tmp_path)
+    path.write_bytes(change)
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json"):
+        WanTransformer.from_pretrained(path)
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name.startswith(("pt", "ckpt"))])

@@ -6,6 +6,7 @@ in shards beside an index, or as a folder with one of these. Training wrappers l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from longtake.errors import UserError
 from longtake.models.files import PT_SUFFIXES, read_json, read_pt, read_safetensors
 
 INDEX_SUFFIX = ".safetensors.index.json"
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 NETWORK = ("generator", "state_dict", "model")
 """Dictionaries that hold a network, the first that is there taken; the raw content where none is."""
 FRAGMENTS = ("_fsdp_wrapped_module.", "_orig_mod.", "_checkpoint_wrapped_module.")
@@ -69,7 +71,7 @@ def _read(file: Path, allow_pt: bool) -> tuple[tuple[Path, ...], Any]:
 def find_file(path: Path) -> Path:
     """`path` if it is a file; in a folder the index of its shards, else its one file of weights."""
     if path.is_file():
-        return path
+        return _whole(path)
     if not path.is_dir():
         raise UserError(f"weights {path} are missing; give a file or folder that is there")
     kinds = (
@@ -78,6 +80,10 @@ def find_file(path: Path) -> Path:
         sorted(file for file in path.iterdir() if file.suffix in PT_SUFFIXES),
     )
     found = next(filter(None, kinds), [])
+    if found and all(SHARD.search(file.name) for file in found):
+        raise UserError(
+            f"{path} holds shards without their index; fetch the {INDEX_SUFFIX} file that belongs to them"
+        )
     if len(found) == 1:
         return found[0]
     if found:
@@ -86,6 +92,12 @@ def find_file(path: Path) -> Path:
     if inner.is_dir():
         return find_file(inner)
     raise UserError(f"weights {path}: no weights in this folder; it is incomplete")
+
+
+def _whole(file: Path) -> Path:
+    if SHARD.search(file.name):
+        raise UserError(f"{file} is one of several shards; give their folder, {file.parent}")
+    return file
 
 
 def _read_shards(index: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
