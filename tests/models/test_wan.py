@@ -108,3 +108,47 @@ def test_a_folder_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"ffn_dim": 160', '"ffn_dim": 96'))
     with pytest.raises(UserError, match="ffn_dim is 96 there, 160 in the weights"):
         WanTransformer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patch_size": 2}, "patch_size 2; three whole numbers"),
+        ({"patch_size": [1, 2]}, "three whole numbers"),
+        ({"patch_size": [2, 2, 2]}, "streaming needs a temporal patch of 1"),
+        ({"patch_size": [1, 0, 2]}, r"patch_size\[1\] 0 is not a size"),
+        ({"num_layers": "thirty"}, "num_layers 'thirty' is not a size"),
+        ({"num_layers": True}, "num_layers True is not a size"),
+        ({"ffn_dim": -1}, "ffn_dim -1 is not a size"),
+        ({"eps": 0}, "eps 0 is not a small positive number"),
+        ({"attention_head_dim": 7}, "must be even and at least 12"),
+        ({"qk_norm": "rms_norm"}, "only qk_norm 'rms_norm_across_heads'"),
+        ({"image_dim": 1280}, "image_dim 1280 with added_kv_proj_dim None"),
+        ({"image_dim": 1280, "added_kv_proj_dim": 64}, "or the second is the model's width, 1536"),
+    ],
+)
+def test_a_config_that_is_none_is_refused_by_field(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        WanConfig.from_dict(WanConfig().to_dict() | change)
+
+
+def test_image_to_video_configs_are_read() -> None:
+    config = WanConfig.from_dict(
+        WanConfig().to_dict()
+        | {"in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 1536, "out_channels": None}
+    )
+    assert (config.in_channels, config.out_channels, config.image_dim) == (36, 16, 1280)
+
+
+def test_the_config_of_the_original_repositories_is_read() -> None:
+    about = {"_class_name": "WanModel", "model_type": "i2v", "text_len": 512, "eps": 1e-6}
+    sizes = {"dim": 5120, "ffn_dim": 13824, "freq_dim": 256, "in_dim": 36, "num_heads": 40, "num_layers": 40}
+    config = WanConfig.from_dict(about | sizes | {"out_dim": 16})
+    assert (config.dim, config.attention_head_dim, config.num_layers, config.in_channels) == (
+        5120,
+        128,
+        40,
+        36,
+    )
+    with pytest.raises(UserError, match="dim 5120 and num_heads 48; the first must be a multiple"):
+        WanConfig.from_dict(about | sizes | {"num_heads": 48})

@@ -73,8 +73,6 @@ class WanConfig:
                 continue
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise UserError(f"{name} {size!r} is not a size; a whole number from 1 is needed")
-        if len(self.patch_size) != 3:
-            raise UserError(f"patch_size {self.patch_size}: three numbers (time, height, width) are needed")
         if not isinstance(self.eps, float) or not 0 < self.eps < 1:
             raise UserError(f"eps {self.eps!r} is not a small positive number, such as 1e-6")
 
@@ -113,9 +111,17 @@ def declared(config: Mapping[str, Any]) -> dict[str, Any]:
     else:
         return {}
     values = {key: value for key, value in values.items() if value is not None}
-    if isinstance(values.get("patch_size"), list):
-        values["patch_size"] = tuple(values["patch_size"])
+    if "patch_size" in values:
+        values["patch_size"] = _patch(values["patch_size"])
     return values
+
+
+def _patch(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) != 3 or not all(isinstance(n, int) for n in value):
+        raise UserError(
+            f"config has patch_size {value!r}; three whole numbers (time, height, width) are needed"
+        )
+    return tuple(value)
 
 
 def _head_dim(config: Mapping[str, Any]) -> dict[str, int]:
