@@ -23,12 +23,13 @@ from longtake.models.hub import Checkpoint, Preset
 from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
 from longtake.models.passes import pass_bytes
-from longtake.models.plan import GIB, CodecNeed, MemoryPlan, Weights
+from longtake.models.plan import GIB, RESIDENT, CodecNeed, MemoryPlan, Profile, Weights
 from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
 from longtake.models.tiled_codec import Tiling
 from longtake.models.wan import WanConfig
+from longtake.models.wan_codec import WanCodec
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
 
@@ -53,7 +54,7 @@ def forecast(
     check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
     grid = config.grid(height // stride, width // stride)
     text, length, text_itemsize = _text(checkpoint, dtype)
-    whole, tiled = _codec_needs(codec, width, height, dtype, device)
+    whole, tiled = _codec_needs(codec, checkpoint.preset.policy.block, width, height, dtype, device)
     item, policy = dtype.itemsize, checkpoint.preset.policy
     prompts = 1 if policy.guidance_scale == 1 else 2
     return MemoryPlan(
@@ -69,6 +70,7 @@ def forecast(
         image=0 if config.image_dim is None else IMAGE_ENCODER_PARAMETERS * item,
         codec=whole,
         tiled_codec=tiled,
+        fetched=2 if device.type == "cuda" else 1,
         text_elsewhere=device.type == "cuda",
         beside=device.type == "cuda",
     )
@@ -88,6 +90,17 @@ def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype
         checkpoint.preset.policy, config, config.grid(height // stride, width // stride), dtype
     )
     return past + _sizes(config).parameters * dtype.itemsize
+
+
+def choose(
+    checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype, device: torch.device
+) -> Profile:
+    """The fastest profile that fits here; the plain one where there is no doubt, without a plan."""
+    free = free_bytes(device)
+    if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
+        return RESIDENT
+    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device)
+    return plan.best(free, formats(device)).profile
 
 
 def check_memory(checkpoint: Checkpoint, *, width: int, height: int) -> None:
@@ -126,21 +139,27 @@ def _work(preset: Preset, config: WanConfig, grid: Grid, length: int, dtype: tor
 
 
 def _codec_needs(
-    codec: Codec, width: int, height: int, dtype: torch.dtype, device: torch.device
+    codec: Codec, block: int, width: int, height: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[CodecNeed, CodecNeed]:
     """Decoding the whole picture, and tile by tile: a tile is counted, a picture needs more as it is larger."""
     tiling = Tiling()
     across, down = min(width, tiling.width), min(height, tiling.height)
+    dtype = dtype if isinstance(codec, WanCodec) else codec.dtype
     counted = decode_bytes(codec, down, across, dtype=dtype, device=device.type)
+    frame = codec.temporal_stride * height * width * 3 * dtype.itemsize
+    done = (block - 1) * frame  # pixels of the block's earlier latent frames, which wait for the last
     work = counted.peak - counted.weights - counted.stream
 
     area = width * height / (across * down)
     tiles = _tiles(width, across, tiling.overlap) * _tiles(height, down, tiling.overlap)
-    pixels = codec.temporal_stride * height * width * 3 * dtype.itemsize
-    whole = CodecNeed(weights=counted.weights, stream=round(counted.stream * area), work=round(work * area))
+    whole = CodecNeed(
+        weights=counted.weights, stream=round(counted.stream * area), work=round(work * area) + done
+    )
     if tiles == 1:
         return whole, whole
-    return whole, CodecNeed(weights=counted.weights, stream=counted.stream * tiles, work=work + 2 * pixels)
+    return whole, CodecNeed(
+        weights=counted.weights, stream=counted.stream * tiles, work=work + 2 * frame + done
+    )
 
 
 def _tiles(length: int, size: int, overlap: int) -> int:

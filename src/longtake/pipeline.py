@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +22,17 @@ from longtake.engine import Engine, TakeState
 from longtake.errors import UserError
 from longtake.filling import Filling
 from longtake.footage import ImageInput, VideoInput
+from longtake.forecast import choose
 from longtake.methods import Kind
 from longtake.methods.build import build
 from longtake.models.codec import Codec, frames_for_latents
 from longtake.models.device import compute_device, compute_dtype
-from longtake.models.hub import Checkpoint, find
-from longtake.models.patch_codec import PatchCodec
-from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.download import Line, obtain
+from longtake.models.hub import Checkpoint
+from longtake.models.opening import open_model
+from longtake.models.plan import PROFILES, RESIDENT, Profile
+from longtake.models.policy import Policy
+from longtake.models.text import TextEncoder
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, PreparedNoise
@@ -65,15 +71,32 @@ class Pipeline:
         self.text_encoder = text_encoder
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, *, torch_dtype: torch.dtype | None = None) -> Pipeline:
-        """Load a preset by name or a folder. `torch_dtype` defaults to what this hardware computes fast."""
-        checkpoint = find(model)
-        device = compute_device()
-        folder = checkpoint.part("transformer").path.parent
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        torch_dtype: torch.dtype | None = None,
+        profile: str | None = None,
+        line: Line | None = None,
+        allow_pt: bool = True,
+    ) -> Pipeline:
+        """Load a preset by name or a folder. A model on the Hub is fetched when it is not on disk.
+
+        torch_dtype: what this hardware computes fast, unless given. profile: one that `longtake doctor --model` lists;
+        unless given the fastest that fits here at the native size, with a warning when that is not the plain one.
+        line: how the Hub is reached, and who is told. allow_pt: false refuses weights that are not safetensors.
+        """
+        checkpoint, device = obtain(model, line), compute_device()
         dtype = torch_dtype or compute_dtype().dtype
-        backbone = WanTransformer.from_pretrained(folder / "transformer", torch_dtype=dtype).to(device)
-        codec = PatchCodec.from_pretrained(folder / "codec").to(device)
-        return cls(checkpoint, backbone, codec, TextEncoder.load(folder, cache=EmbeddingCache()))
+        chosen = _profile(checkpoint, profile, dtype, device)
+        networks = open_model(checkpoint, dtype=dtype, device=device, profile=chosen, allow_pt=allow_pt)
+        return cls(checkpoint, *networks)
+
+    def with_policy(self, policy: Policy) -> Pipeline:
+        """The same networks, streamed in another way; for comparisons and experiments."""
+        other = copy(self)
+        other.preset = self.preset.model_copy(update={"policy": policy})
+        return other
 
     @property
     def name(self) -> str:
@@ -248,7 +271,7 @@ class Pipeline:
         return next(self.codec.parameters()).device.type == "cuda" if wanted is None else wanted
 
     def _read_text(self, mix: Sequence[tuple[str, float]]) -> TextContext:
-        embeddings = self.text_encoder.encode([prompt for prompt, _ in mix])
+        embeddings = self.text_encoder.encode([prompt for prompt, _ in mix]).cpu()
         weights = torch.tensor([weight for _, weight in mix])
         blended = (weights[:, None, None] * embeddings).sum(0, keepdim=True)
         return self.backbone.text_context(blended.to(self.backbone.device, self.backbone.dtype))
@@ -257,6 +280,24 @@ class Pipeline:
         if callback is None:
             return None
         return lambda step, timestep, latents: callback(self, step, timestep, {"latents": latents})["latents"]
+
+
+def _profile(checkpoint: Checkpoint, name: str | None, dtype: torch.dtype, device: torch.device) -> Profile:
+    """The profile of that name, or the one that fits here."""
+    known = {profile.name: profile for profile in PROFILES}
+    if name is not None:
+        if name not in known:
+            raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
+        return known[name]
+    native = checkpoint.preset.native
+    chosen = choose(checkpoint, width=native.width, height=native.height, dtype=dtype, device=device)
+    if chosen is not RESIDENT:
+        warnings.warn(
+            f"{checkpoint.preset.name} does not fit here as a whole; it runs under the profile {chosen.name!r} "
+            f"(`longtake doctor --model {checkpoint.preset.name}` says what that means)",
+            stacklevel=3,
+        )
+    return chosen
 
 
 def _seed(seed: int | None, generator: torch.Generator | None) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from longtake.errors import UserError
@@ -38,8 +39,7 @@ def model() -> WanTransformer:
 def test_the_results_are_those_of_the_plain_model(model: WanTransformer, tmp_path: Path, place: str) -> None:
     plain = answer(model)
     model.save_pretrained(tmp_path)
-    (path,) = tmp_path.glob("*.safetensors")
-    shelf = FileShelf(path=path, dtype=torch.float32) if place == "file" else None
+    shelf = FileShelf.of(tmp_path, torch.float32) if place == "file" else None
     Layerwise(model, CPU, shelf)
     assert on_device(model) == set()
     assert torch.equal(answer(model), plain)
@@ -64,9 +64,19 @@ def test_removing_it_brings_everything_back(model: WanTransformer) -> None:
 
 
 def test_a_file_that_is_gone_is_named(model: WanTransformer, tmp_path: Path) -> None:
-    path = tmp_path / "gone.safetensors"
-    Layerwise(model, CPU, FileShelf(path=path, dtype=torch.float32))
-    with pytest.raises(UserError, match=r"gone\.safetensors cannot be read"):
+    model.save_pretrained(tmp_path)
+    shelf = FileShelf.of(tmp_path, torch.float32)
+    (path,) = tmp_path.glob("*.safetensors")
+    path.unlink()
+    Layerwise(model, CPU, shelf)
+    with pytest.raises(UserError, match=rf"{path.name} cannot be read"):
+        answer(model)
+
+
+def test_weights_in_another_layout_are_refused(model: WanTransformer, tmp_path: Path) -> None:
+    save_file({"blocks.0.self_attn.q.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
+    Layerwise(model, CPU, FileShelf.of(tmp_path, torch.float32))
+    with pytest.raises(UserError, match="another layout"):
         answer(model)
 
 

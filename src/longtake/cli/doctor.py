@@ -49,7 +49,9 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions, the machine and whether the models open; or, with --model, the memory that one needs.
+    """Show versions, the machine and what models need.
+
+    Opens the models that are on disk; with --model, plans the memory of one.
 
     Nothing is downloaded. Exit code 1 when a model on disk cannot be opened.
     """

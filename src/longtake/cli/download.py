@@ -16,9 +16,9 @@ def download(
         bool, typer.Option("--commands", help="Only print the commands that fetch what is missing.")
     ] = False,
 ) -> None:
-    """Fetch a model's files, going on where an earlier attempt broke off, and check their hashes.
+    """Fetch a model's files and check them.
 
-    `longtake generate` fetches what it lacks by itself; this is for doing it before.
+    It goes on where an earlier attempt broke off. `longtake generate` fetches what it lacks by itself; this is for doing it before.
     """
     from longtake.models.download import command, fetch
     from longtake.models.hub import find, look_up

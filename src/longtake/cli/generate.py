@@ -126,6 +126,14 @@ class _Filming:
     def _load(self) -> Pipeline:
         from rich.console import Console
 
+        from longtake.cli.download import to_terminal
+        from longtake.forecast import check_memory
+        from longtake.models.download import obtain
+        from longtake.models.hub import look_up
+
+        request = self.request
+        check_memory(look_up(request.model), width=request.width, height=request.height)
+        obtain(request.model, to_terminal())
         with Console(stderr=True, quiet=self.quiet).status(f"loading {self.request.model}"):
             from longtake.pipeline import Pipeline
 

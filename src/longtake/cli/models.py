@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the models that are known by name: what each is, its licence, its size and whether it is on disk.
+    """List the models that are known by name.
+
+    What each is, its licence, its size, and whether it is on disk.
 
     Nothing is downloaded. `longtake doctor --model NAME` says what one needs here.
     """

@@ -7,16 +7,19 @@ the model as it was, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from longtake.errors import UserError
+from longtake.models.containers import find_file
+from longtake.models.files import read_json
 from longtake.models.wan import WanTransformer
 
 State = dict[str, Tensor]
@@ -43,18 +46,43 @@ class HostShelf:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileShelf:
-    """A safetensors file with the model's own (diffusers') names."""
+    """Safetensors files with the model's own (diffusers') names."""
 
-    path: Path
+    where: Mapping[str, Path]
+    """File of each tensor."""
     dtype: torch.dtype
 
+    @classmethod
+    def of(cls, path: Path, dtype: torch.dtype) -> FileShelf:
+        """One file, the index of several, or a folder with either. UserError when it is damaged or none of these."""
+        file = find_file(path)
+        if file.suffix == ".json":
+            names = read_json(file).get("weight_map", {})
+            return cls(where={name: file.parent / part for name, part in names.items()}, dtype=dtype)
+        with _opened(file) as tensors:
+            return cls(where=dict.fromkeys(tensors.keys(), file), dtype=dtype)
+
     def take(self, names: Sequence[str]) -> State:
-        """See `Shelf.take`. The file is mapped only while it is copied from. UserError when it cannot be read."""
-        try:
-            with safe_open(self.path, framework="pt") as opened:
-                return {name: opened.get_tensor(name).to(self.dtype, copy=True) for name in names}
-        except (OSError, SafetensorError) as reason:
-            raise UserError(f"weights {self.path} cannot be read ({reason}); restore the file") from None
+        """See `Shelf.take`. A file is mapped only while it is copied from. UserError when it cannot be read."""
+        if lost := [name for name in names if name not in self.where]:
+            raise UserError(
+                f"the weights have no {lost[0]}: they are in another layout, or incomplete; `longtake convert` them"
+            )
+        found: State = {}
+        for file in dict.fromkeys(self.where[name] for name in names):
+            with _opened(file) as tensors:
+                own = [name for name in names if self.where[name] == file]
+                found |= {name: tensors.get_tensor(name).to(self.dtype, copy=True) for name in own}
+        return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as tensors:
+            yield tensors
+    except (OSError, SafetensorError) as reason:
+        raise UserError(f"weights {path} cannot be read ({reason}); restore the file") from None
 
 
 class Layerwise:

@@ -80,6 +80,8 @@ class MemoryPlan:
     """Weights of the image encoder, where there is one."""
     codec: CodecNeed
     tiled_codec: CodecNeed
+    fetched: int = 1
+    """Blocks on the device at once when they are off-loaded: the one that computes, and one fetched ahead."""
     text_elsewhere: bool = False
     """Whether prompts can be read off the device (on the CPU beside a GPU), so that the text encoder is never on it."""
     beside: bool = False
@@ -90,7 +92,7 @@ class MemoryPlan:
     def weights(self) -> int:
         """The transformer's weights on the device."""
         if self.profile.layerwise:
-            return self.outer + 2 * self.blocks // self.layers
+            return self.outer + self.fetched * self.blocks // self.layers
         if self.profile.weights == "plain":
             return self.outer + self.blocks
         return self.outer + self.matrices
@@ -109,12 +111,14 @@ class MemoryPlan:
     @property
     def peak(self) -> int:
         """Most that is held at once: while a prompt is read, while a block is denoised, or while it is decoded."""
-        rest = self.weights + self.image + self.decoder.weights
+        rest = self.image + self.decoder.weights
+        asleep = self.outer if self.profile.layerwise else self.weights
         take = self.kv + self.context + self.decoder.stream + self._work(self.decoder)
-        reading = self.text + self.text_work
+        reading = asleep + self.text + self.text_work
+        making = self.weights + take
         if self.profile.text_stays:
-            return rest + max(reading, self.text + take)
-        return rest + (take if self.text_elsewhere else max(reading, take))
+            return rest + max(reading, self.text + making)
+        return rest + (making if self.text_elsewhere else max(reading, making))
 
     def _work(self, codec: CodecNeed) -> int:
         return self.work + codec.work if self.beside else max(self.work, codec.work)

@@ -1,0 +1,108 @@
+"""From a checkpoint on disk to its networks, laid out as a profile says. One place for folders and published files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from longtake.errors import UserError
+from longtake.models.backends import compile_backend, compile_feed_forward
+from longtake.models.codec import Codec
+from longtake.models.codecs import open_codec
+from longtake.models.files import PT_SUFFIXES
+from longtake.models.hub import Checkpoint
+from longtake.models.lora import read_lora
+from longtake.models.offload import FileShelf, Layerwise, Shelf
+from longtake.models.plan import RESIDENT, Profile
+from longtake.models.quantise import quantise
+from longtake.models.text import EmbeddingCache, Offload, TextEncoder
+from longtake.models.tiled_codec import TiledCodec
+from longtake.models.wan import WanTransformer
+
+
+class Networks(NamedTuple):
+    """A model's networks, ready to run."""
+
+    backbone: WanTransformer
+    codec: Codec
+    text_encoder: TextEncoder
+
+
+def open_model(
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    profile: Profile = RESIDENT,
+    allow_pt: bool = True,
+) -> Networks:
+    """Open every part of a checkpoint.
+
+    allow_pt: whether parts may come from `.pt` files (tensors only); false where nobody asked for this model by name,
+    as in a server. Raises UserError for what is missing, damaged, not allowed, or not to be had on this machine.
+    """
+    backbone = _transformer(checkpoint, dtype, allow_pt)
+    if compile_backend().name == "compile":
+        compile_feed_forward(backbone.blocks)
+    if profile.layerwise:
+        Layerwise(backbone, device, _shelf(checkpoint, dtype, device))
+    else:
+        backbone.to(device)
+    if profile.weights != "plain":
+        quantise(backbone, profile.weights)
+    source = checkpoint.preset.policy.source
+    codec = open_codec(
+        checkpoint.part("codec").path,
+        dtype=dtype,
+        allow_pt=allow_pt,
+        raw_encode=source is not None and source.raw,
+    ).to(device)
+    return Networks(
+        backbone=backbone,
+        codec=TiledCodec(codec) if profile.tiled else codec,
+        text_encoder=_text_encoder(checkpoint, device, profile, allow_pt),
+    )
+
+
+def _transformer(checkpoint: Checkpoint, dtype: torch.dtype, allow_pt: bool) -> WanTransformer:
+    place = checkpoint.part("transformer")
+    ema = place.part is None or place.part.ema
+    model = WanTransformer.from_pretrained(place.path, torch_dtype=dtype, ema=ema, allow_pt=allow_pt)
+    if "lora" in checkpoint.parts:
+        adapter = checkpoint.part("lora")
+        alpha = None if adapter.part is None else adapter.part.alpha
+        read_lora(adapter.path, alpha=alpha, allow_pt=allow_pt).merge_into(model)
+    return model
+
+
+def _shelf(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> Shelf | None:
+    """Where blocks wait: in main memory beside a GPU; where there is only a CPU, in the file."""
+    if device.type != "cpu":
+        return None
+    path = checkpoint.part("transformer").path
+    if path.suffix in PT_SUFFIXES or "lora" in checkpoint.parts:
+        raise UserError(
+            f"{checkpoint.preset.name!r} cannot be run block by block from {path}; "
+            "`longtake convert` makes a folder of it that can"
+        )
+    return FileShelf.of(path, dtype)
+
+
+def _text_encoder(
+    checkpoint: Checkpoint, device: torch.device, profile: Profile, allow_pt: bool
+) -> TextEncoder:
+    """Off the device means: on the CPU beside a GPU; given back after use where there is only the CPU."""
+    weights: Path = checkpoint.part("text_encoder").path
+    on_cpu = device.type == "cpu"
+    offload: Offload = "after_use" if on_cpu and not profile.text_stays else "never"
+    return TextEncoder.from_files(
+        weights,
+        checkpoint.part("tokenizer").path,
+        allow_pt=allow_pt,
+        cache=EmbeddingCache(),
+        dtype=torch.float32 if weights.is_dir() else torch.bfloat16,
+        device=device if profile.text_stays else torch.device("cpu"),
+        offload=offload,
+    )
