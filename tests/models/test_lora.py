@@ -312,6 +312,26 @@ def test_what_does_not_fit_is_refused_before_anything_changes(case: str, tmp_pat
     assert model.state_dict().keys() == tiny_transformer().state_dict().keys()
 
 
+def off_loaded(model: WanTransformer) -> None:
+    model.blocks[1].to("meta")
+
+
+def quantised(model: WanTransformer) -> None:
+    quantization = pytest.importorskip("torchao.quantization")
+    quantization.quantize_(model.blocks, quantization.Int8WeightOnlyConfig())
+
+
+@pytest.mark.parametrize("change", [off_loaded, quantised])
+def test_weights_that_are_no_plain_numbers_are_refused(change: Callable[..., None], tmp_path: Path) -> None:
+    model, lora = tiny_transformer(), longlive(tmp_path)
+    change(model)
+    with pytest.raises(UserError, match="comes too late: the weights are quantised or off-loaded"):
+        LoraAdapter(model, lora)
+    with pytest.raises(UserError, match="comes too late"):
+        lora.merge_into(model)
+    assert not any("lora_" in name for name in model.state_dict())
+
+
 def test_an_alpha_from_outside_counts_where_the_file_says_none(tmp_path: Path) -> None:
     path = LORAS["LongLive"][0](tmp_path)
     first = translated("blocks.0.self_attn.q")

@@ -75,6 +75,19 @@ class Lora:
                     "give the model it was made for"
                 )
 
+    def fit(self, model: nn.Module) -> dict[str, nn.Linear]:
+        """The linear layers of `model` by name; UserError when the change does not fit them as they are now."""
+        layers = linear_layers(model)
+        self.check({name: layer.weight.shape for name, layer in layers.items()})
+        if any(
+            type(layers[name].weight) is not nn.Parameter or layers[name].weight.is_meta
+            for name in self.layers
+        ):
+            raise UserError(
+                f"LoRA {self.source} comes too late: the weights are quantised or off-loaded; add it before that"
+            )
+        return layers
+
     def fuse(self, name: str, weight: Tensor, scale: float) -> Tensor:
         """Tensor `name` of the model with the change added, rounded once; others as they are."""
         change = self.layers.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
@@ -84,8 +97,7 @@ class Lora:
 
     def merge_into(self, model: nn.Module, scale: float = 1.0) -> None:
         """Add the change to the weights of `model` for good. UserError, before anything changes, if it does not fit."""
-        layers = linear_layers(model)
-        self.check({name: layer.weight.shape for name, layer in layers.items()})
+        layers = self.fit(model)
         for name in self.layers:
             fused = self.fuse(f"{name}.weight", layers[name].weight.detach(), scale)
             layers[name].weight = nn.Parameter(fused, requires_grad=False)

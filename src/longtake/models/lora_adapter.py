@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from longtake.errors import UserError
-from longtake.models.lora import Lora, linear_layers
+from longtake.models.lora import Lora
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -23,8 +23,7 @@ class LoraAdapter:
     """
 
     def __init__(self, model: nn.Module, lora: Lora, *, scale: float = 1.0, name: str = "default") -> None:
-        layers = linear_layers(model)
-        lora.check({layer: linear.weight.shape for layer, linear in layers.items()})
+        layers = lora.fit(model)
         others = {other for layer in _wrapped(model).values() for other in layer.scaling}
         if name in others or not name.isidentifier():
             raise UserError(f"LoRA name {name!r} is in use or not a plain word; give another name")
