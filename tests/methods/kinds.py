@@ -11,6 +11,13 @@ WINDOWS: dict[str, Any] = {"kind": "windows", "stride": 2, "limit": 12}
 
 KINDS: dict[str, dict[str, Any]] = {
     "causal": {},
+    "recached": {"prompt_change": {"kind": "recache", "keep_sink": True}},
+    "ema sink": {"window": {"kind": "ema-sink", "frames": 8, "sink": 2, "alpha": 0.9}},
+    "recomputed": {
+        "window": {"kind": "recompute", "frames": 3},
+        "position": {"kind": "restart"},
+        "attention_bias": 0.3,
+    },
     "joint": {"block": 6, "window": {"kind": "clip", "frames": 6}},
     "rolling": {
         "window": {"kind": "rolling", "frames": 8, "sink": 2},
