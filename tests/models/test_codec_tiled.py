@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -82,6 +83,8 @@ def test_tiles_count_to_one_everywhere() -> None:
         for index, start in enumerate(cuts.starts):
             total[start * 4 : (start + cuts.size) * 4] += cuts.weights(index, 4)
         assert torch.allclose(total, torch.ones_like(total)), (length, size, overlap)
+        gaps = [second - first for first, second in pairwise(cuts.starts)]
+        assert all(cuts.size - gap >= overlap for gap in gaps)
         assert cuts.starts[0] == 0
         assert cuts.starts[-1] + cuts.size == length
 
@@ -117,6 +120,23 @@ def test_two_tiles_need_little_more_than_half_the_memory_in_a_step(kind: str) ->
     whole, tiles = (decode_bytes(each, 480, 832, device="cuda") for each in (codec, tiled))
     assert tiles.peak - tiles.stream < 0.7 * (whole.peak - whole.stream), (whole, tiles)
     assert tiles.stream == whole.stream * (2 * 448) // 832
+
+
+def test_tiles_that_rest_elsewhere_leave_the_device_to_one_tile() -> None:
+    with torch.device("meta"):
+        codec = WanCodec(AutoencoderKLWan())
+    sizes = {"width": 448, "height": 480, "overlap": 64}
+    here, away = (
+        decode_bytes(TiledCodec(codec, Tiling(**sizes, rest_on_cpu=rest)), 480, 832, device="cuda")
+        for rest in (False, True)
+    )
+    assert away.stream == 0
+    assert away.weights + here.stream / 2 < away.peak < here.peak - 0.4 * here.stream
+
+
+def test_tiles_are_no_larger_than_they_must_be() -> None:
+    assert _Cuts.of(60, 32, 8) == _Cuts(starts=(0, 17, 34), size=26, length=60)
+    assert _Cuts.of(104, 32, 8) == _Cuts(starts=(0, 24, 48, 72), size=32, length=104)
 
 
 def test_tiles_that_cannot_be_are_refused() -> None:

@@ -273,8 +273,14 @@ class Codec(nn.Module, ABC):
 
 
 def moved(slots: Sequence[Slot], device: torch.device) -> list[Slot]:
-    """The slots with their features on `device`."""
-    return [slot.to(device) if isinstance(slot, Tensor) else slot for slot in slots]
+    """The slots with their features on `device`; those without contents have none there either."""
+    return [_moved(slot, device) if isinstance(slot, Tensor) else slot for slot in slots]
+
+
+def _moved(features: Tensor, device: torch.device) -> Tensor:
+    if features.is_meta != (device.type == "meta"):
+        return torch.empty_like(features, device=device)
+    return features.to(device)
 
 
 def check_size(height: int, width: int, stride: int) -> None:

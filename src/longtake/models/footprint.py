@@ -33,7 +33,7 @@ class CodecBytes:
     weights: int
     """The codec's tensors, both directions."""
     stream: int
-    """What the stream remembers between two calls."""
+    """What the stream remembers between two calls, on the device; tiles that rest in main memory do not count."""
     peak: int
     """Most that is held at once in a call: weights, stream, features, and the pixels that come or go."""
 
@@ -112,6 +112,10 @@ class _Meter(LiveBytes):
     def __init__(self, *, on_cpu: bool) -> None:
         super().__init__()
         self.on_cpu = on_cpu
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage.device.type == "meta":  # what rests in main memory is elsewhere
+            super()._count(storage)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -1,18 +1,20 @@
 """Any codec in small memory: the picture is coded in overlapping tiles, whose seams are blended.
 
 Each tile is a stream of its own, with its own slots inside the one state, so that tiling streams, is saved and is
-restored as the codec itself is. Tiles all have one size; the last of a row or column is moved inwards to fit. Where
+restored as the codec itself is. Tiles all have one size, the smallest that covers the picture with as many. Where
 tiles overlap, each counts the less the nearer its own edge is, and the counts add up to one. One tile that covers
 everything gives exactly what the codec gives. With more, a seam differs as far as the codec looks beyond a tile.
 
-Tiling lowers what one step needs, not what a stream remembers: together the tiles remember a little more than the
-whole picture would. With `rest_on_cpu` their slots wait in main memory and only one tile's are on the device.
+Tiling lowers what one step needs, not what a stream remembers: together the tiles remember more than the whole picture
+would, by as much as they overlap. With `rest_on_cpu` their slots wait in main memory and only one tile's are on the
+device, which is what makes a small GPU suffice.
 
 Shapes: B batch, C latent channels, H W pixels, h w latent cells.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -33,9 +35,9 @@ class Tiling:
     """How a picture is cut, in pixels."""
 
     width: int = 256
-    """Of a tile; a multiple of the codec's spatial stride."""
+    """Of a tile, at most; a multiple of the codec's spatial stride."""
     height: int = 256
-    """Of a tile; a multiple of the codec's spatial stride."""
+    """Of a tile, at most; a multiple of the codec's spatial stride."""
     overlap: int = 64
     """Of neighbouring tiles, at least; a multiple of the codec's spatial stride."""
     rest_on_cpu: bool = False
@@ -80,7 +82,7 @@ class TiledCodec(Codec):
         return self._tiled(self.codec.decode_step, latent, stream, scale_in=1, scale_out=stride)
 
     def resting_place(self, device: torch.device) -> torch.device:
-        return torch.device("cpu") if self.tiling.rest_on_cpu and device.type != "meta" else device
+        return torch.device("cpu") if self.tiling.rest_on_cpu else device
 
     def _tiled(self, step: Step, x: Tensor, stream: StreamState, *, scale_in: int, scale_out: int) -> Tensor:
         """One step of every tile, blended. Scales are pixels or cells per latent cell."""
@@ -132,10 +134,14 @@ class _Cuts:
 
     @classmethod
     def of(cls, length: int, size: int, overlap: int) -> _Cuts:
+        """As few tiles as `size` allows, and then as small ones as these can be."""
         size = min(size, length)
-        last = length - size
-        starts = [*range(0, last, max(1, size - overlap)), last]
-        return cls(starts=tuple(starts), size=size, length=length)
+        if size == length:
+            return cls(starts=(0,), size=size, length=length)
+        count = math.ceil((length - overlap) / (size - overlap))
+        size = math.ceil((length + (count - 1) * overlap) / count)
+        starts = tuple(index * (length - size) // (count - 1) for index in range(count))
+        return cls(starts=starts, size=size, length=length)
 
     def weights(self, index: int, scale: int) -> Tensor:
         """How much tile `index` counts at each of its places, `[size * scale]`."""
