@@ -24,7 +24,7 @@ class Outcome:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny model: 32x16 pixels at 8 frames a second."""
-    return tiny_folder(tmp_path_factory.mktemp("tiny"))
+    return tiny_folder(tmp_path_factory.mktemp("tiny"), first_frame="prefix")
 
 
 @pytest.fixture

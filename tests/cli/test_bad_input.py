@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import tiny_folder
+
 PROMPT = "a red sphere rolls"
 
 
@@ -47,6 +49,22 @@ PROMPT = "a red sphere rolls"
         (["generate", PROMPT, "--seed", "-1"], ["--seed -1", "from 0 to 9223372036854775807"]),
         (["generate", PROMPT, "--seed", str(2**63)], [str(2**63), "from 0"]),
         (["generate", PROMPT, "--seed", "lucky"], ["--seed 'lucky'", "whole number"]),
+        (["generate", PROMPT, "--image", "none.png"], ["image none.png cannot be read: No such file"]),
+        (["generate", PROMPT, "--image", "http://a.org/a.png"], ["http://a.org/a.png", "nothing is fetched"]),
+        (["generate", PROMPT, "--image", "/dev/zero"], ["/dev/zero is not a file"]),
+        (["generate", PROMPT, "--video", "none.mp4"], ["video none.mp4 cannot be read: No such file"]),
+        (["generate", PROMPT, "--video", "rtsp://camera/1"], ["rtsp://camera/1", "nothing is fetched"]),
+        (["generate", PROMPT, "--video", "."], [". is not a file"]),
+        (
+            ["generate", PROMPT, "--image", "a.png", "--video", "a.mp4"],
+            ["both --image a.png and --video a.mp4"],
+        ),
+        (["generate", PROMPT, "--strength", "0.5"], ["--strength 0.5 given without --video"]),
+        (["generate", PROMPT, "--video", "a.mp4", "--strength", "0"], ["--strength 0", "above 0, up to 1"]),
+        (
+            ["generate", PROMPT, "--video", "a.mp4", "--strength", "nan"],
+            ["--strength nan", "above 0, up to 1"],
+        ),
         (["generate", PROMPT, "--secnds", "3"], ["--secnds", "--seconds", "longtake generate --help"]),
         (["generate", PROMPT, "--nope"], ["no such option", "--nope"]),
         (["generat", PROMPT], ["'generat'", "'generate'"]),
@@ -58,6 +76,22 @@ def test_a_mistake_is_refused(refused, tiny: Path, args: list[str], parts: list[
     model = ["--model", tiny] if args[0] == "generate" else []
     line = refused(*args[:1], *model, *args[1:])
     assert all(part in line for part in parts), line
+
+
+@pytest.mark.parametrize(("option", "name"), [("--image", "a.png"), ("--video", "a.mp4")])
+@pytest.mark.parametrize("content", [b"", b"a red sphere", b"\x89PNG\r\n\x1a\n", bytes(3000)])
+def test_a_file_that_is_no_picture_is_refused(
+    refused, tmp_path: Path, tiny: Path, option: str, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert f"{name} cannot be read" in refused("generate", PROMPT, option, name, "--model", tiny)
+
+
+def test_a_model_that_takes_no_image_names_those_that_do(refused, tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "textonly", first_frame=None)
+    line = refused("generate", PROMPT, "--image", "a.png", "--model", folder)
+    assert "'tiny' takes no image; use" in line
+    assert "mini" in line
 
 
 def test_an_unknown_model_lists_the_known(refused) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import longtake
-from longtake.media import read_video
+from longtake.media import FragmentedMp4Writer, VideoFormat, read_video
 
 PROMPT = "a red sphere rolls"
 
@@ -188,3 +189,31 @@ def test_a_command_stopped_before_the_first_chunk_leaves_nothing(tiny: Path, tmp
     assert process.returncode == 143
     assert "Traceback" not in stderr
     assert not (tmp_path / "take.mp4").exists()
+
+
+def test_a_video_begins_with_the_image(run, tiny: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    Image.fromarray(picture).save("start.png")
+    args = ("--frames", 9, "--seed", 3, "--model", tiny, "--json", "--quiet")
+    summary = json.loads(run("generate", PROMPT, "--image", "start.png", *args).stdout)
+    assert summary["inputs"] == ["image: 80x60, scaled and cut to 32x16"]
+    with FragmentedMp4Writer("same.mp4", VideoFormat(width=32, height=16, fps=8)) as writer:
+        for chunk in longtake.load(tiny).stream(PROMPT, seed=3, num_frames=9, image="start.png"):
+            writer.write(chunk.frames)
+    assert Path("take.mp4").read_bytes() == Path("same.mp4").read_bytes()
+    people = run(
+        "generate", PROMPT, "--image", "start.png", "--force", "--frames", 9, "--model", tiny, "--quiet"
+    )
+    assert "image: 80x60, scaled and cut to 32x16" in people.stdout
+
+
+@pytest.mark.parametrize(("args", "frames"), [((), 22), (("--strength", 0.4), 22), (("--frames", 7), 7)])
+def test_a_video_is_made_anew_to_its_end(run, tiny: Path, args: tuple, frames: int) -> None:
+    source = np.random.default_rng(0).integers(0, 255, (44, 16, 32, 3), np.uint8)
+    with FragmentedMp4Writer("input.mp4", VideoFormat(width=32, height=16, fps=16)) as writer:
+        writer.write(source)
+    outcome = run("generate", PROMPT, "--video", "input.mp4", *args, "--model", tiny, "--json", "--quiet")
+    summary = json.loads(outcome.stdout)
+    assert (summary["frames"], summary["complete"]) == (frames, True)
+    assert summary["inputs"] == ["video: 32x16"]
+    assert len(read_video("take.mp4")[0]) == frames
