@@ -101,6 +101,22 @@ def test_the_head_width_comes_from_the_config_beside_or_the_caller(tmp_path: Pat
         read_weights(alone)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["UMT5EncoderModel"], "num_heads": 64, "d_model": 4096},
+        {"model_type": "clip_vision_model", "num_attention_heads": 16, "num_layers": 5},
+        {"_class_name": "AutoencoderKLWan", "z_dim": 16},
+    ],
+)
+def test_a_config_of_another_network_beside_the_file_says_nothing(
+    tmp_path: Path, config: dict[str, object]
+) -> None:
+    path = VARIANTS["pt, raw"](tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_weights(path, allow_pt=True).config == PUBLISHED_HEAD
+
+
 class Code:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("code-was-run",)

@@ -102,10 +102,10 @@ def declared(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Empty when it describes something else. What it sets to null is left to be inferred or defaulted.
     """
-    if "num_heads" in config and "num_attention_heads" not in config:
+    if "num_heads" in config and "dim" in config:
         values = {ours: config[theirs] for theirs, ours in ORIGINAL_NAMES.items() if theirs in config}
         values |= _head_dim(config)
-    elif "num_attention_heads" in config or str(config.get("_class_name", "")).startswith("Wan"):
+    elif "attention_head_dim" in config or str(config.get("_class_name", "")).startswith("Wan"):
         known = {f.name for f in fields(WanConfig)}
         values = {key: value for key, value in config.items() if key in known}
     else:
