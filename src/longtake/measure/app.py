@@ -67,6 +67,13 @@ def late(
     level: Level = 1,
     prompts: Prompts = 32,
     model: Model = "mini",
+    methods: Annotated[
+        str | None, typer.Option("--methods", metavar="NAMES", help="Compare these instead; all, or a,b,c.")
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=16, help="Frames of a take with --methods.", show_default=False),
+    ] = None,
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
@@ -74,13 +81,20 @@ def late(
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
-    """The same takes at frames 1000 to 1200: read back, cuts, motion against toybox's."""
+    """The same takes at frames 1000 to 1200: read back, cuts, motion against toybox's.
+
+    With --methods: the same prompts through several methods of going on, one table; 240 frames a take.
+    """
+    from longtake.measure.compare import compare
+    from longtake.measure.methods import chosen
     from longtake.measure.quality import long
 
+    names = None if methods is None else chosen(methods)
     bench = _bench(
         model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
     )
-    _finish(long(bench), bench.out, as_json)
+    result = long(bench) if names is None else compare(bench, names, frames or (120 if quick else 240))
+    _finish(result, bench.out, as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Share", "percentile", "share_of"]
+__all__ = ["Share", "mean_interval", "percentile", "share_of"]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -50,3 +50,14 @@ def share_of(outcomes: Sequence[bool]) -> Share:
 def percentile(values: Sequence[float], percent: float) -> float:
     """Percentile with linear interpolation."""
     return float(np.percentile(np.asarray(values, dtype=np.float64), percent))
+
+
+def mean_interval(values: Sequence[float], draws: int = 2000) -> tuple[float, float, float] | None:
+    """Mean and its 95 % interval by the bootstrap (percentiles of resampled means); None of nothing."""
+    if not values:
+        return None
+    array = np.asarray(values, dtype=np.float64)
+    rng = np.random.Generator(np.random.Philox(key=len(array)))
+    means = array[rng.integers(0, len(array), (draws, len(array)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(array.mean()), float(low), float(high)
