@@ -51,3 +51,10 @@ def test_noise_is_standard_normal() -> None:
 def test_seeds_out_of_range_are_refused(seed: int) -> None:
     with pytest.raises(UserError, match=f"seed {seed}"):
         check_seed(seed)
+
+
+def test_large_frames_drawn_side_by_side_are_the_same() -> None:
+    shape = (4, 96, 96)
+    together = CounterNoise(3)(Purpose.RENOISE, range(5), 2, shape)
+    alone = [draw(3, Purpose.RENOISE, frame, 2, shape) for frame in range(5)]
+    assert all(torch.equal(together[0, :, t], frame) for t, frame in enumerate(alone))

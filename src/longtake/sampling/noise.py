@@ -7,9 +7,12 @@ generation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -70,7 +73,20 @@ class CounterNoise:
     def __call__(
         self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]
     ) -> Tensor:
-        return torch.stack([draw(self.seed, purpose, frame, step, shape) for frame in frames], dim=1)[None]
+        def one(frame: int) -> Tensor:
+            return draw(self.seed, purpose, frame, step, shape)
+
+        each = _workers().map(one, frames) if math.prod(shape) >= _WORTH_A_THREAD else map(one, frames)
+        return torch.stack(list(each), dim=1)[None]
+
+
+_WORTH_A_THREAD = 2**15
+"""Numbers a frame from which the frames are drawn side by side; what comes out is the same."""
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="noise")
 
 
 @dataclass(frozen=True, slots=True)
