@@ -36,7 +36,7 @@ from longtake.models.text import TextEncoder
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, PreparedNoise
-from longtake.settings import Settings
+from longtake.settings import Settings, warn_of_length
 from longtake.slots.source import Source
 from longtake.snapshot import Snapshot
 from longtake.take import Take
@@ -165,6 +165,8 @@ class Pipeline:
         engine = self._engine(settings, from_video=video is not None)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
             raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
+        if video is None:
+            warn_of_length(self.preset, num_frames, self.codec.temporal_stride)
         slots = self._filling(settings, engine).fill(image, video, strength)
         director = Director(timeline.cues, interpolate=self.preset.policy.interpolate)
         return Take(
@@ -246,7 +248,7 @@ class Pipeline:
 
     def _engine(self, settings: Settings, *, from_video: bool) -> Engine:
         """What a take is made with. A take from a video is one rollout: its latent frames follow the source's."""
-        preset, stride = self.preset, self.codec.spatial_stride
+        preset, stride = settings.applied(self.preset), self.codec.spatial_stride
         policy = preset.policy.model_copy(update={"rollout": None}) if from_video else preset.policy
         height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
         scale, sampler = settings.scale(preset), settings.sampler(preset)
@@ -264,8 +266,8 @@ class Pipeline:
 
     def _filling(self, settings: Settings, engine: Engine) -> Filling:
         height, width = (side * self.codec.spatial_stride for side in engine.latent_shape[1:])
-        sampler = settings.sampler(self.preset)
-        return Filling(preset=self.preset, codec=self.codec, sampler=sampler, height=height, width=width)
+        preset, sampler = settings.applied(self.preset), settings.sampler(self.preset)
+        return Filling(preset=preset, codec=self.codec, sampler=sampler, height=height, width=width)
 
     def _decodes_beside(self, wanted: bool | None) -> bool:
         return next(self.codec.parameters()).device.type == "cuda" if wanted is None else wanted

@@ -6,7 +6,9 @@ import warnings
 from dataclasses import dataclass
 
 from longtake.errors import UserError
+from longtake.models.codec import frames_for_latents
 from longtake.models.hub import Preset
+from longtake.models.override import override
 from longtake.models.steps import FewStepSpec, Listed, OdeSpec
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
@@ -31,8 +33,26 @@ class Settings:
     """Another step list for a distilled model."""
     shift: float | None = None
     """Another shift of the noise schedule."""
+    block: int | None = None
+    """Another number of latent frames made together."""
+    window: int | None = None
+    """Another number of latent frames that attention sees."""
+    sink: int | None = None
+    """Another number of first latent frames that are never forgotten."""
     force: bool = False
-    """Take a step list or a shift that the checkpoint was not made for."""
+    """Take steps, a shift, block, window or sink that the checkpoint was not made for."""
+
+    def applied(self, preset: Preset) -> Preset:
+        """The preset with the block, window and sink in force; UserError for what the checkpoint was not made for."""
+        policy = override(
+            preset.policy,
+            preset.name,
+            block=self.block,
+            window=self.window,
+            sink=self.sink,
+            force=self.force,
+        )
+        return preset.model_copy(update={"policy": policy})
 
     def size(self, preset: Preset, multiple: int) -> tuple[int, int]:
         """`(height, width)`; UserError when off the grid, a warning when not the size that the model knows."""
@@ -99,4 +119,18 @@ def check_grid(preset: Preset, width: int, height: int, multiple: int) -> None:
         raise UserError(
             f"size {width}x{height} cannot be made by {preset.name!r}: both must be multiples of {multiple}; "
             f"its native size is {preset.native.width}x{preset.native.height}"
+        )
+
+
+def warn_of_length(preset: Preset, num_frames: int | None, temporal_stride: int) -> None:
+    """Warn when a take is longer than the clips that the model was trained on, and the model grows worse then."""
+    trained = preset.policy.trained
+    if trained is None:
+        return
+    most = frames_for_latents(trained, temporal_stride)
+    if num_frames is None or num_frames > most:
+        warnings.warn(
+            f"{preset.name} was trained on {most} frames ({most / preset.native.fps:.3g} seconds); "
+            "a longer take may drift",
+            stacklevel=3,
         )
