@@ -172,7 +172,9 @@ def _network(checkpoint: Checkpoint) -> WanConfig:
     config = _config(checkpoint, "transformer")
     if config is not None:
         return WanConfig.from_dict(config)
-    assert checkpoint.preset.network is not None, "a preset without a folder has its network's sizes"
+    if checkpoint.preset.network is None:
+        path = checkpoint.part("transformer").path / "config.json"
+        raise UserError(f"{path} is missing; the model's folder is incomplete")
     return WanConfig(**checkpoint.preset.network.model_dump())
 
 

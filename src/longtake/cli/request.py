@@ -11,7 +11,7 @@ from pathlib import Path
 from longtake.errors import UserError
 from longtake.footage import Picture, VideoFile, cover_note, read_image
 from longtake.media import VideoFormat
-from longtake.models.hub import Preset, find
+from longtake.models.hub import Preset, look_up
 from longtake.models.intake import check_takes_image, check_takes_video
 from longtake.timeline import Timeline
 
@@ -75,7 +75,7 @@ class Request:
     ) -> Request:
         """Check the options of `generate`. Raises `UserError` for the first that cannot be used."""
         timeline = read_timeline(prompt, storyboard)
-        preset = find(model).preset
+        preset = look_up(model).preset
         check_fps(fps, preset)
         width, height = read_size(size, preset)
         check_scale(scale)
