@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from longtake.errors import UserError
 from longtake.models.prompt import Prompt, clean, parse
+from longtake.models.residence import Offload, Residence, move
 from longtake.models.text_cache import EmbeddingCache
 from longtake.models.text_weights import EncoderFiles
 from longtake.models.tokenizer import read_tokenizer, word_tokenizer
@@ -33,10 +34,6 @@ __all__ = ["EmbeddingCache", "Offload", "TextEncoder", "Tokens", "clean"]
 ENCODER_FOLDER = "text_encoder"
 TOKENIZER_FOLDER = "tokenizer"
 MAX_LENGTH = 512
-
-Offload = Literal["never", "to_cpu", "after_use"]
-"""What becomes of the weights after encoding: they stay; they go to main memory; they are given back, and mapped from
-their files again for the next prompt that is not in the cache."""
 
 
 class Tokens(NamedTuple):
@@ -65,17 +62,16 @@ class TextEncoder(nn.Module):
         super().__init__()
         if max_length < 1:
             raise UserError(f"text length {max_length} given; use at least 1 token")
-        if offload == "after_use" and files is None:
-            raise UserError("this text encoder has no files to be loaded from again; use offload 'to_cpu'")
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.cache = cache
-        self.offload = offload
-        self._files = files
-        self._identity = files.identity() if files is not None else None
-        self._dtype = dtype
-        self._device = None if offload == "never" else device or encoder.device
+        self.residence = Residence(
+            files=files,
+            dtype=dtype,
+            device=None if offload == "never" else device or encoder.device,
+            offload=offload,
+        )
         self._fingerprint: str | None = None
 
     @classmethod
@@ -157,7 +153,7 @@ class TextEncoder(nn.Module):
         encoder = files.blank()
         files.load_into(encoder)
         device = device or torch.device("cpu")
-        _move(encoder, "meta" if offload == "after_use" else device, dtype)
+        move(encoder, "meta" if offload == "after_use" else device, dtype)
         length = max_length or min(int(words.model_max_length), MAX_LENGTH)
         return cls(
             encoder,
@@ -172,7 +168,7 @@ class TextEncoder(nn.Module):
 
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write `text_encoder/` and `tokenizer/` below `folder`, in `dtype` if given."""
-        with self._awake():
+        with self.residence.awake(self.encoder):
             state = {
                 name: value.to(dtype or value.dtype) for name, value in self.encoder.state_dict().items()
             }
@@ -182,7 +178,7 @@ class TextEncoder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where it computes, and where embeddings come out."""
-        return self._device or self.encoder.device
+        return self.residence.device or self.encoder.device
 
     @property
     def dim(self) -> int:
@@ -232,7 +228,7 @@ class TextEncoder(nn.Module):
         for prompt in asked:
             self._warn_if_cut(prompt)
         known = [self._remembered(prompt) for prompt in asked]
-        with self._awake() if any(rows is None for rows in known) else nullcontext():
+        with self.residence.awake(self.encoder) if any(rows is None for rows in known) else nullcontext():
             return torch.cat([self._padded(prompt, rows) for prompt, rows in zip(asked, known, strict=True)])
 
     def encode_mix(self, mix: Sequence[tuple[str, float]], *, keep_norm: bool = False) -> Tensor:
@@ -300,30 +296,6 @@ class TextEncoder(nn.Module):
                 stacklevel=3,
             )
 
-    @contextmanager
-    def _awake(self) -> Iterator[None]:
-        """The weights where they compute; afterwards where `offload` wants them."""
-        if self.encoder.device.type == "meta":
-            self._load_again()
-        elif self._device is not None:
-            _move(self.encoder, self._device)
-        try:
-            yield
-        finally:
-            if self.offload != "never":
-                _move(self.encoder, "meta" if self.offload == "after_use" else "cpu")
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-
-    def _load_again(self) -> None:
-        assert self._files is not None  # without files nothing is given back
-        if self._files.identity() != self._identity:
-            raise UserError(
-                f"{self._files.source} has changed since the model was loaded; load the model again"
-            )
-        self._files.load_into(self.encoder)
-        _move(self.encoder, self.device, self._dtype)
-
     @property
     def fingerprint(self) -> str:
         """SHA-256 over weights and tokenizer; taken once, so ask for it only of a frozen encoder.
@@ -333,22 +305,19 @@ class TextEncoder(nn.Module):
         """
         if self._fingerprint is None:
             words = self.tokenizer.backend_tokenizer.to_str().encode()
-            if self._identity is None or self.cache is None:
+            identity = self.residence.identity
+            if identity is None or self.cache is None:
                 self._fingerprint = self._hashed(words)
             else:
-                known_as = hashlib.sha256(words + f"{self._identity} {self._dtype}".encode()).hexdigest()
+                known_as = hashlib.sha256(words + f"{identity} {self.residence.dtype}".encode()).hexdigest()
                 self._fingerprint = self.cache.fingerprint(known_as) or self._hashed(words)
                 self.cache.remember(known_as, self._fingerprint)
         return self._fingerprint
 
     def _hashed(self, words: bytes) -> str:
         digest = hashlib.sha256(words)
-        with self._awake():
+        with self.residence.awake(self.encoder):
             for name, value in sorted(self.encoder.state_dict().items()):
                 digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
         return digest.hexdigest()
-
-
-def _move(encoder: nn.Module, device: torch.device | str, dtype: torch.dtype | None = None) -> None:
-    encoder.to(device, dtype)
