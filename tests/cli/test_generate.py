@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import longtake
+from longtake.measure.watch import BOUNDS
 from longtake.media import FragmentedMp4Writer, VideoFormat, read_video
 
 PROMPT = "a red sphere rolls"
@@ -70,6 +71,21 @@ def test_people_read_a_few_lines_and_a_progress_line(run, tiny: Path) -> None:
     assert "model tiny, seed 7\n" in outcome.stdout
     assert "frame 20/20" in outcome.stderr
     assert "playback" in outcome.stderr
+
+
+def test_drift_is_watched_when_asked(
+    run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("longtake.measure.watch.BOUNDS", dict.fromkeys(BOUNDS, 0.0))
+    args = ("generate", PROMPT, "--frames", 60, "--model", tiny, "--seed", 7)
+    plain = json.loads(run(*args, "--json", "--out", tmp_path / "a.mp4").stdout)
+    assert plain["drift_alarms"] is None
+    watched = run(*args, "--json", "--watch", "--out", tmp_path / "b.mp4")
+    alarms = json.loads(watched.stdout)["drift_alarms"]
+    assert {alarm["figure"] for alarm in alarms} == set(BOUNDS)
+    assert "drift of" in watched.stderr
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert "drift of colour" in run(*args, "--watch", "--out", tmp_path / "c.mp4").stdout
 
 
 def test_a_drawn_seed_is_told_and_makes_the_same_file_again(run, tiny: Path) -> None:

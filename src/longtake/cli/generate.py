@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
     from longtake.cli.summary import Summary
+    from longtake.measure.watch import DriftWatch
     from longtake.media import FragmentedMp4Writer
     from longtake.pipeline import Pipeline
     from longtake.take import Take
@@ -60,6 +62,9 @@ def generate(
         float | None,
         Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
     ] = None,
+    watch: Annotated[
+        bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
 ) -> None:
@@ -91,17 +96,24 @@ def generate(
         video=video,
         strength=strength,
     )
-    _Filming(request, quiet=quiet, as_json=as_json).run()
+    _Filming(request, watch=watch, quiet=quiet, as_json=as_json).run()
+
+
+def _drift_watch() -> DriftWatch:
+    from longtake.measure.watch import DriftWatch
+
+    return DriftWatch()
 
 
 class _Filming:
     """One run of the command: load, stream into the file, report."""
 
-    def __init__(self, request: Request, *, quiet: bool, as_json: bool) -> None:
+    def __init__(self, request: Request, *, watch: bool, quiet: bool, as_json: bool) -> None:
         from longtake.cli.summary import ReceiptBook
 
         self.request, self.quiet, self.as_json = request, quiet, as_json
         self.receipts = ReceiptBook()
+        self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
         from longtake.cli.meter import Meter, process_age
@@ -152,6 +164,7 @@ class _Filming:
             image=request.image,
             video=request.video,
             strength=request.strength,
+            observers=() if self.watch is None else (self.watch,),
         )
 
     def _film(
@@ -163,10 +176,14 @@ class _Filming:
                 for chunk in take:
                     self._write(writer, chunk)
                     meter.add(len(chunk.frames))
-                    line.update(meter)
+                    line.update(meter, self._alarm())
         except Stopped as stopped:
             return stopped
         return None
+
+    def _alarm(self) -> str:
+        """The latest drift alarm, for the progress line."""
+        return str(self.watch.alarms[-1]) if self.watch and self.watch.alarms else ""
 
     def _write(self, writer: FragmentedMp4Writer, chunk: Chunk) -> None:
         try:
@@ -183,11 +200,13 @@ class _Filming:
 
         from longtake.cli.meter import peak_rss_mb
         from longtake.cli.summary import Summary
+        from longtake.models.backends import attention_backend
 
         request = self.request
         return Summary(
             out=str(request.out),
             model=pipe.name,
+            licence=pipe.preset.terms,
             seed=take.seed,
             complete=complete,
             frames=writer.frames,
@@ -205,6 +224,7 @@ class _Filming:
             peak_rss_mb=peak_rss_mb(),
             dtype=str(pipe.backbone.dtype).removeprefix("torch."),
             threads=torch.get_num_threads(),
+            drift_alarms=None if self.watch is None else [asdict(alarm) for alarm in self.watch.alarms],
             receipts=[receipt.to_dict() for receipt in self.receipts],
             inputs=list(request.inputs),
         )

@@ -21,20 +21,24 @@ class ProgressLine:
             TextColumn("frame {task.completed}{task.fields[of]}"),
             TextColumn("{task.fields[speed]:.1f} fps"),
             TextColumn("{task.fields[ahead]}"),
+            TextColumn("[yellow]{task.fields[alarm]}"),
             console=Console(stderr=True),
             disable=quiet,
         )
         of = "" if total_frames is None else f"/{total_frames}"
-        self._task = self._progress.add_task("", total=total_frames, of=of, chunks=0, speed=0.0, ahead="")
+        self._task = self._progress.add_task(
+            "", total=total_frames, of=of, chunks=0, speed=0.0, ahead="", alarm=""
+        )
 
-    def update(self, meter: Meter) -> None:
-        """Show what the meter says now."""
+    def update(self, meter: Meter, alarm: str = "") -> None:
+        """Show what the meter says now, and the latest alarm."""
         self._progress.update(
             self._task,
             completed=meter.frames,
             chunks=meter.chunks,
             speed=meter.frames / meter.seconds,
             ahead=f"{abs(meter.ahead):.1f} s {'ahead of' if meter.ahead >= 0 else 'behind'} playback",
+            alarm=alarm,
         )
 
     def __enter__(self) -> Self:

@@ -34,6 +34,8 @@ class Summary:
     """The file."""
     model: str
     """Name of the model."""
+    licence: str
+    """Of the model's weights, and what it forbids."""
     seed: int
     """With it, the take can be made again."""
     complete: bool
@@ -66,8 +68,12 @@ class Summary:
     """The most memory held."""
     dtype: str
     """What the networks compute in."""
+    attention: str
+    """The kernel that computed attention, and why this one."""
     threads: int
     """Threads that they use."""
+    drift_alarms: list[dict[str, Any]] | None
+    """Every drift that `--watch` saw; None when nobody watched."""
     receipts: list[dict[str, Any]]
     """What became of every cue."""
     inputs: list[str]
@@ -85,8 +91,13 @@ class Summary:
         made = f"{self.out}: {self.frames} frames, {self.seconds:g} s at {self.fps} fps, {size}"
         made += "" if self.complete else ", stopped before its end"
         speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
-        model = f"model {self.model}, seed {self.seed}"
-        return [made, speed, model, *self.inputs, *map(_receipt_line, self.receipts[1:])]
+        model = f"model {self.model} ({self.licence}), seed {self.seed}"
+        receipts = map(_receipt_line, self.receipts[1:])
+        return [made, speed, model, *self.inputs, *map(_alarm_line, self.drift_alarms or ()), *receipts]
+
+
+def _alarm_line(alarm: dict[str, Any]) -> str:
+    return f"drift of {alarm['figure']} {alarm['value']:+.3g} at {alarm['seconds']:.1f} s"
 
 
 def _receipt_line(receipt: dict[str, Any]) -> str:

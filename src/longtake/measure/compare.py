@@ -65,6 +65,7 @@ def compare(bench: Bench, methods: Sequence[str], frames: int) -> Result:
         name=f"methods-level{bench.level}",
         config={key: value for key, value in result.config.items() if key != "method"},
         notes=notes,
+        columns=True,
         seconds=sum(row["seconds"] for each in rows.values() for row in each),
     )
 

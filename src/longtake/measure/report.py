@@ -58,7 +58,7 @@ def section(result: Result) -> str:
         "",
         result.definition,
         "",
-        *_table(own),
+        *(_matrix(own) if result.columns else _table(own)),
         "",
         *([*_table(controls), ""] if controls else []),
         *(line for note in result.notes for line in (f"Note: {note}", "")),
@@ -74,6 +74,24 @@ def section(result: Result) -> str:
 def _table(figures: Sequence[Figure]) -> list[str]:
     rows = ["| | value | 95 % | n | asked | |", "|---|---|---|---|---|---|"]
     return rows + [f"| {' | '.join(_cells(figure))} |" for figure in figures]
+
+
+def _matrix(figures: Sequence[Figure]) -> list[str]:
+    """Figures called "column: row", side by side; the interval beneath each, the note beneath that."""
+    places = {tuple(figure.name.split(": ", 1)): figure for figure in figures}
+    columns, rows = (list(dict.fromkeys(name[axis] for name in places)) for axis in (0, 1))
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        cells = (_cell(places.get((column, row))) for column in columns)
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return "–"
+    _, value, interval, *_, note = _cells(figure)
+    return "<br>".join(filter(None, (value, interval, note)))
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class Result:
     """Wall-clock time of the measurement, over all legs."""
     notes: tuple[str, ...] = field(default=())
     """Anything a reader of the table must know."""
+    columns: bool = False
+    """Whether the figures are called "column: row" and belong side by side."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with `met` for every figure."""
