@@ -10,7 +10,7 @@ import yaml
 
 import longtake
 from longtake.errors import UserError
-from longtake.models.hub import find, presets, read_preset
+from longtake.models.hub import find, look_up, presets, read_preset
 from tests.tiny import tiny_folder
 
 
@@ -72,3 +72,39 @@ def test_a_broken_preset_names_file_and_field(
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(UserError, match=rf"preset\.yaml: {message}"):
         read_preset(path)
+
+
+def test_what_a_licence_forbids_is_said_in_plain_words() -> None:
+    known = presets()
+    assert known["mini"].terms == "Apache-2.0"
+    assert "for non-commercial use only" in known["causvid"].notice
+    assert "huggingface.co/tianweiy/CausVid" in known["causvid"].notice
+    assert "before any commercial use" in known["streamdiffusion-v2"].terms
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folder": None}, "a folder with the weights, or parts"),
+        ({"parts": {"transformer": {"shared": "longlive"}}}, "a folder with the weights, or parts"),
+        ({"folder": None, "parts": {"transformer": {"shared": "longlive"}}}, "needs its network's sizes"),
+        ({"parts": {"wheels": {"shared": "longlive"}}}, "parts.wheels"),
+    ],
+)
+def test_a_preset_has_one_place_for_its_weights(
+    folder: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    values = {**yaml.safe_load((folder / "preset.yaml").read_text()), **change}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=message):
+        read_preset(tmp_path / "preset.yaml")
+
+
+def test_a_file_of_another_size_than_published_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path))
+    path = tmp_path / "models" / "Efficient-Large-Model" / "LongLive-1.3B" / "models" / "lora.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"the first bytes of it")
+    assert "lora" in look_up("longlive").missing

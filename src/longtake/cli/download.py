@@ -18,7 +18,8 @@ def download(
 ) -> None:
     """Fetch a model's files and check them.
 
-    It goes on where an earlier attempt broke off. `longtake generate` fetches what it lacks by itself; this is for doing it before.
+    It goes on where an earlier attempt broke off. `longtake generate` fetches what it lacks by itself; this is for
+    doing it before.
     """
     from longtake.models.download import command, fetch
     from longtake.models.hub import find, look_up

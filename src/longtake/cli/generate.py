@@ -223,6 +223,7 @@ class _Filming:
             rtf=meter.rtf,
             peak_rss_mb=peak_rss_mb(),
             dtype=str(pipe.backbone.dtype).removeprefix("torch."),
+            attention="{} ({})".format(*attention_backend()),
             threads=torch.get_num_threads(),
             drift_alarms=None if self.watch is None else [asdict(alarm) for alarm in self.watch.alarms],
             receipts=[receipt.to_dict() for receipt in self.receipts],

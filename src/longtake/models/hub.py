@@ -69,15 +69,20 @@ class Preset(Data):
         return tuple(name for name in self.parts or WEIGHT_FOLDERS if name not in OPTIONAL)
 
     @property
-    def notice(self) -> str:
-        """The licence in one plain line, for the moment of download and the summary."""
-        terms = {
-            True: "for non-commercial use only: not in a business, not to earn money",
-            None: "read it before any commercial use",
+    def terms(self) -> str:
+        """The licence of its weights and what it forbids, in plain words."""
+        forbidden = {
+            True: ", for non-commercial use only: not in a business, not to earn money",
+            None: ", read it before any commercial use",
             False: "",
-        }[self.non_commercial]
+        }
+        return self.licence + forbidden[self.non_commercial]
+
+    @property
+    def notice(self) -> str:
+        """The terms in one line, with the page to read them on, for the moment of download."""
         page = f" ({self.part('transformer').page})" if self.parts else ""
-        return f"weights of {self.name}: {self.licence}{f', {terms}' if terms else ''}{page}"
+        return f"weights of {self.name}: {self.terms}{page}"
 
 
 class Checkpoint(Data):
