@@ -68,7 +68,7 @@ def test_the_summary_is_one_json_object(run, tiny: Path) -> None:
 def test_people_read_a_few_lines_and_a_progress_line(run, tiny: Path) -> None:
     outcome = run("generate", PROMPT, "--frames", 20, "--model", tiny, "--seed", 7)
     assert outcome.stdout.startswith("take.mp4: 20 frames, 2.5 s at 8 fps, 32x16\nfirst frame after ")
-    assert "model tiny, seed 7\n" in outcome.stdout
+    assert "model tiny (Apache-2.0), seed 7\n" in outcome.stdout
     assert "frame 20/20" in outcome.stderr
     assert "playback" in outcome.stderr
 
