@@ -49,7 +49,7 @@ def test_a_codec_without_contents_gives_the_same_figures() -> None:
     with torch.device("meta"):
         empty = WanCodec(AutoencoderKLWan())
     figures = decode_bytes(empty, 480, 832, dtype=torch.bfloat16, device="cuda")
-    # Two past frames at every causal convolution (README of the VAE: 1x16, 11x384, … channels by level).
+    # Two past frames at every causal convolution that keeps some: layers times channels, by level of the picture.
     cells = 60 * 104
     features = cells * (16 + 11 * 384 + 4 * (192 + 6 * 384) + 16 * 6 * 192 + 64 * 7 * 96)
     assert figures.stream == 2 * features * 2

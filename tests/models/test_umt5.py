@@ -180,6 +180,18 @@ def test_weights_replaced_under_a_resting_encoder_are_noticed(wan_file: Path) ->
         encoder.encode([PROMPT])
 
 
+@pytest.mark.parametrize("offload", ["after_use", "to_cpu"])
+def test_inference_mode_may_come_and_go(wan_file: Path, offload: Offload) -> None:
+    encoder = load(wan_file, offload=offload, dtype=torch.float64)
+    with torch.inference_mode():
+        inside = encoder.encode([PROMPT])
+    outside = encoder.encode([PROMPT])
+    with torch.inference_mode():
+        again = encoder.encode([PROMPT])
+    assert torch.equal(inside, outside)
+    assert torch.equal(again, outside)
+
+
 def test_a_damaged_fingerprint_is_taken_again(wan_file: Path) -> None:
     encoder = load(wan_file, cache=True)
     wanted = encoder.fingerprint
