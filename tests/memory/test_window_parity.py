@@ -8,7 +8,7 @@ from torch import Tensor
 
 from longtake.memory.kv_window import KVWindow
 from longtake.memory.window_rule import WindowRule
-from longtake.models.attention import WholeClip, block_causal_mask
+from longtake.models.attention import KeyValue, WholeClip, block_causal_mask
 from longtake.models.policy import Policy
 from tests.methods.oracle import Dense, Group, Key, Schedule, rolling
 from tests.methods.published import SHAPE, Published, backbone, difference, oracle_of, prompts, streamed
@@ -58,10 +58,11 @@ def test_noisy_blocks_one_by_one_are_the_masked_pass(relative: bool) -> None:
         block = range(start, start + BLOCK)
         context = memory.read(block, text).kv
         assert context is not None
-        rule = context.rule()
+        layers: dict[int, KeyValue] = {}
+        rule = context.rule(layers.__setitem__)
         now = slice(start, start + BLOCK)
         made.append(backbone()(clip()[:, :, now], BLOCK_TIMES[:, now], text, attention=rule))
-        memory.keep(block, rule.new)
+        memory.keep(block, list(layers.values()))
         memory.commit(block, clip()[:, :, now], text)  # nothing is left to do
     found = difference([torch.cat(made, 2)], [masked(BLOCK_TIMES)])
     assert found <= 1e-5, f"largest difference {found:.2e} of the scale"

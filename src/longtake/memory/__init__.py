@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from longtake.models.attention import BlockRule, CachedContext, Grid, KeyValue
+from longtake.models.attention import AttentionRule, CachedContext, Grid, KeyValue, Record
 from longtake.models.wan import TextContext
 
 
@@ -29,9 +29,11 @@ class KVContext:
     bias: Tensor | None = None
     """`[1, P + S]`, added to the logits of each key."""
 
-    def rule(self) -> BlockRule:
-        """The attention of one forward pass over the block."""
-        return CachedContext(grid=self.grid, positions=self.positions, past=self.past, bias=self.bias)
+    def rule(self, record: Record | None = None) -> AttentionRule:
+        """The attention of forward passes over the block; `record` is told what each layer computes for it."""
+        return CachedContext(
+            grid=self.grid, positions=self.positions, past=self.past, bias=self.bias, record=record
+        )
 
     @property
     def known(self) -> tuple[KeyValue, ...]:
@@ -90,5 +92,5 @@ class KeepingMemory(Memory, Protocol):
     """A memory that can take keys and values from any pass, rather than from one of its own."""
 
     def keep(self, frames: Sequence[int], layers: Sequence[KeyValue]) -> None:
-        """Remember the frames of the pass whose rule left `layers` in `new`."""
+        """Remember the frames of a pass that has just been made, by what its rule recorded in each layer."""
         ...

@@ -11,7 +11,7 @@ Shapes: Y layers, F slots, N tokens a frame, H heads, D head channels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from longtake.memory import Context, KVContext
 from longtake.memory.cache import CacheShape, KVCache
 from longtake.memory.logits import past_logits
 from longtake.memory.window_rule import WindowRule
-from longtake.models.attention import BlockRule, Grid, KeyValue, attend, rotary, rotate
+from longtake.models.attention import AttentionRule, Grid, KeyValue, Record, attend, rotary, rotate
 from longtake.models.wan import TextContext, WanTransformer
 
 
@@ -67,10 +67,11 @@ class FullCache:
     bias: Tensor | None
     """`[1, F·N]`, added to the logits of each key."""
     contest: Contest
-    new: list[KeyValue] = field(default_factory=list)
+    record: Record | None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        self.new.append(KeyValue(k, v))
+        if self.record is not None:
+            self.record(layer, KeyValue(k, v))
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
         q, k = rotate(q, angles), rotate(k, angles)
         slots = KeyValue(*(part[0].unflatten(0, (-1, self.grid.tokens)) for part in self.past[layer]))
@@ -89,10 +90,15 @@ class FullContext(KVContext):
 
     contest: Contest
 
-    def rule(self) -> BlockRule:
+    def rule(self, record: Record | None = None) -> AttentionRule:
         """See `KVContext.rule`."""
         return FullCache(
-            grid=self.grid, positions=self.positions, past=self.past, bias=self.bias, contest=self.contest
+            grid=self.grid,
+            positions=self.positions,
+            past=self.past,
+            bias=self.bias,
+            contest=self.contest,
+            record=record,
         )
 
     @property
@@ -169,15 +175,15 @@ class AdaptiveSink:
         backbone, rule = self._backbone, self._context(frames, 1.0).rule()
         timestep = torch.full((1, 1), self._context_timestep or 0.0, device=backbone.device)
         backbone(latents.to(backbone.device, backbone.dtype), timestep, text, attention=rule)
-        self.keep(frames, rule.new)
+        self.keep(frames)
 
-    def keep(self, frames: Sequence[int], layers: Sequence[KeyValue]) -> None:
+    def keep(self, frames: Sequence[int], layers: Sequence[KeyValue] = ()) -> None:
         """Remember the frame of the last pass, which is in the cache already."""
         used = self._frames.shape[1]
         if used < self._rule.window:
             self._frames = F.pad(self._frames, (0, 1), value=self._count)
         else:
-            slots = torch.cat([self._decided[layer] for layer in range(len(layers))]).cpu()
+            slots = torch.cat([self._decided[layer] for layer in range(len(self._frames))]).cpu()
             self._frames = self._frames.scatter(1, slots[:, None], self._count)
         self._count += 1
         self._decided = {}

@@ -62,15 +62,14 @@ class KVCache:
         tensors = {id(t): t for t in (self._keys, self._turned, self._values, self._seen_values)}
         return sum(t.numel() * t.element_size() for t in tensors.values())
 
-    def put(self, slot: int, index: int, layers: Sequence[KeyValue], position: int) -> None:
-        """Remember frame number `index` of a pass, whose unrotated keys and values are `layers`."""
+    def put(self, layer: int, slot: int, index: int, kv: KeyValue, position: int) -> None:
+        """Remember frame number `index` of a pass that computed `kv` in a layer, unrotated."""
         tokens = slice(index * self._grid.tokens, (index + 1) * self._grid.tokens)
-        for layer, (k, v) in enumerate(layers):
-            own = k[:, tokens]
-            if self._fixed:
-                own = rotate(own, rotary((position,), self._grid, k.shape[-1], k.device))
-            self._keys[layer, slot] = own[0]
-            self._values[layer, slot] = v[0, tokens]
+        own = kv.k[:, tokens]
+        if self._fixed:
+            own = rotate(own, rotary((position,), self._grid, own.shape[-1], own.device))
+        self._keys[layer, slot] = own[0]
+        self._values[layer, slot] = kv.v[0, tokens]
 
     def fill(self, layer: int, kv: KeyValue, positions: tuple[int, ...]) -> None:
         """Remember the frames of a pass in the first slots of one layer; for keys that are rotated once."""
@@ -79,10 +78,10 @@ class KVCache:
         self._keys[layer, :count] = rotate(kv.k, angles)[0].unflatten(0, (count, -1))
         self._values[layer, :count] = kv.v[0].unflatten(0, (count, -1))
 
-    def fold(self, slot: int, into: int, alpha: float) -> None:
-        """`into ← alpha·into + (1 − alpha)·slot`, keys and values."""
-        for tensor in (self._keys, self._values):
-            tensor[:, into] = alpha * tensor[:, into] + (1 - alpha) * tensor[:, slot]
+    def fold(self, layer: int, slot: int, into: int, alpha: float) -> None:
+        """`into ← alpha·into + (1 − alpha)·slot`, keys and values of a layer."""
+        for tensor in (self._keys[layer], self._values[layer]):
+            tensor[into] = alpha * tensor[into] + (1 - alpha) * tensor[slot]
 
     def context(self, slots: Sequence[int], positions: tuple[int, ...], new: int) -> tuple[KeyValue, ...]:
         """For each layer the frames in `slots`, standing at `positions`, and room for `new` more behind them.

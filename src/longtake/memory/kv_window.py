@@ -11,6 +11,8 @@ sink (Reward Forcing, arXiv 2512.04678).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +22,23 @@ from longtake.memory import Context, KVContext
 from longtake.memory.cache import KVCache
 from longtake.memory.logits import past_logits
 from longtake.memory.window_rule import WindowRule
-from longtake.models.attention import Grid, KeyValue
+from longtake.models.attention import Grid, KeyValue, Record
 from longtake.models.wan import TextContext, WanTransformer
 
 __all__ = ["KVWindow", "WindowRule"]
+
+
+class _Move(NamedTuple):
+    """What remembering some frames does to the slots, the same in every layer."""
+
+    folds: list[tuple[int, int]]
+    """Slots that are folded into others before they are given away."""
+    puts: list[tuple[int, int, int]]
+    """Slot, number in the pass and temporal index of each new frame that is kept."""
+    frames: list[int]
+    """The frame in each slot afterwards."""
+    total: int
+    """Latent frames committed afterwards."""
 
 
 class KVWindow:
@@ -80,12 +95,16 @@ class KVWindow:
         if self._context_timestep is None and frames[-1] < self._count:
             return
         self._check_follows(frames)
-        self.keep(frames, self._clean_pass(self._context(frames, clean=True), latents, text))
+        context, move = self._context(frames, clean=True), self._move(frames)
+        self._clean_pass(context, latents, text, partial(self._store, move))
+        self._finish(move)
 
     def keep(self, frames: Sequence[int], layers: Sequence[KeyValue]) -> None:
         """Remember the frames of a pass, by the keys and values `layers` (unrotated, batch 1) that it computed."""
-        self._count = frames[-1] + 1
-        self._store(frames, layers, self.rule.positions(self._frames, frames)[-len(frames) :])
+        move = self._move(frames)
+        for layer, kv in enumerate(layers):
+            self._store(move, layer, kv)
+        self._finish(move)
 
     def rebuild(self, frames: Sequence[range], latents: Tensor, text: TextContext, *, origin: int) -> None:
         """Compute anew what is remembered: clean `latents [1, C, T, H, W]` of consecutive frames, in parts.
@@ -99,7 +118,8 @@ class KVWindow:
         everything = range(first, self._count)
         places = self.rule.positions(old, everything)
         past = self._cache.context(range(len(old)), places[: len(old)], len(everything))
-        passes, done = [], len(old)
+        passes: list[dict[int, KeyValue]] = []
+        done = len(old)
         for part in frames:
             end = done + len(part)
             seen = tuple(
@@ -107,13 +127,14 @@ class KVWindow:
             )
             context = KVContext(grid=self.grid, past=seen, positions=places[done:end])
             inside = latents[:, :, part[0] - first : part[0] - first + len(part)]
-            passes.append(self._clean_pass(context, inside, text))
+            passes.append({})
+            self._clean_pass(context, inside, text, passes[-1].__setitem__)
             done = end
-        layers = [
-            KeyValue(*(torch.cat(parts, 1) for parts in zip(*layer, strict=True)))
-            for layer in zip(*passes, strict=True)
-        ]
-        self._store(everything, layers, places[len(old) :])
+        move = self._move(everything)
+        for layer in passes[0]:
+            parts = zip(*(each[layer] for each in passes), strict=True)
+            self._store(move, layer, KeyValue(*(torch.cat(part, 1) for part in parts)))
+        self._finish(move)
 
     def _check_follows(self, frames: Sequence[int]) -> None:
         if frames[0] != self._count:
@@ -135,33 +156,41 @@ class KVWindow:
             bias=past_logits(bias, len(seen), first, len(frames), self.grid, self.backbone),
         )
 
-    def _clean_pass(self, context: KVContext, latents: Tensor, text: TextContext) -> list[KeyValue]:
-        backbone, rule = self.backbone, context.rule()
+    def _clean_pass(self, context: KVContext, latents: Tensor, text: TextContext, record: Record) -> None:
+        backbone = self.backbone
         timestep = torch.full((1, latents.shape[2]), self._context_timestep or 0.0, device=backbone.device)
-        backbone(latents.to(backbone.device, backbone.dtype), timestep, text, attention=rule)
-        return rule.new
+        latents = latents.to(backbone.device, backbone.dtype)
+        backbone(latents, timestep, text, attention=context.rule(record))
 
-    def _store(self, frames: Sequence[int], layers: Sequence[KeyValue], places: Sequence[int]) -> None:
-        """Forget what the rule no longer keeps and put the frames of a pass into the slots that are free."""
-        rule = self.rule
-        kept = set(rule.kept(self._count, self._origin))
+    def _move(self, frames: Sequence[int]) -> _Move:
+        """Decide what is forgotten and where the frames of a pass go: into the lowest slots that are free."""
+        rule, count = self.rule, frames[-1] + 1
+        kept = set(rule.kept(count, self._origin))
         stay = {slot: frame for slot, frame in enumerate(self._frames) if frame in kept}
-        self._fold(sorted(frame for frame in self._frames if frame not in kept))
+        forgotten = sorted(frame for frame in self._frames if frame not in kept)
         free = iter([slot for slot in range(rule.slots) if slot not in stay])
-        for index, frame in enumerate(frames):
-            if frame in kept:
-                slot = next(free)
-                stay[slot] = frame
-                self._cache.put(slot, index, layers, places[index])
-        self._frames = [stay[slot] for slot in range(len(stay))]
+        places = rule.positions(self._frames, frames)[-len(frames) :]
+        puts = [(next(free), index, places[index]) for index, frame in enumerate(frames) if frame in kept]
+        held = stay | {slot: frames[index] for slot, index, _ in puts}
+        return _Move(
+            folds=self._folds(forgotten) if rule.alpha is not None else [],
+            puts=puts,
+            frames=[held[slot] for slot in range(len(held))],
+            total=count,
+        )
 
-    def _fold(self, forgotten: Sequence[int]) -> None:
-        rule = self.rule
-        if rule.alpha is None:
-            return
-        for frame in forgotten:
-            into = self._origin + (frame - self._origin) % rule.sink
-            self._cache.fold(self._frames.index(frame), self._frames.index(into), rule.alpha)
+    def _folds(self, forgotten: Sequence[int]) -> list[tuple[int, int]]:
+        into = {frame: self._origin + (frame - self._origin) % self.rule.sink for frame in forgotten}
+        return [(self._frames.index(frame), self._frames.index(into[frame])) for frame in forgotten]
+
+    def _store(self, move: _Move, layer: int, kv: KeyValue) -> None:
+        for slot, into in move.folds:
+            self._cache.fold(layer, slot, into, self.rule.alpha or 0.0)
+        for slot, index, place in move.puts:
+            self._cache.put(layer, slot, index, kv, place)
+
+    def _finish(self, move: _Move) -> None:
+        self._frames, self._count = move.frames, move.total
 
     def snapshot(self) -> dict[str, Tensor]:
         """See `Memory.snapshot`."""

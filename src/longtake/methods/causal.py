@@ -11,6 +11,7 @@ from torch import Tensor
 from longtake.memory import KeepingMemory
 from longtake.memory.build import FirstFrames, memory_of
 from longtake.methods import Conditions, Kind, MethodState, Plan
+from longtake.models.attention import KeyValue
 from longtake.models.policy import NoPass, Policy
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep, Sampler
@@ -60,10 +61,11 @@ class Causal:
         """See `Method.denoise`. Both branches of guidance see the same past."""
         kv = state.memory.read(plan.denoise, conditions.text).kv
         assert kv is not None
-        model, rule = self.backbone, kv.rule()
+        model, last = self.backbone, dict[int, KeyValue]()
+        keeps = isinstance(self.policy.context, NoPass)
+        rule = kv.rule(last.__setitem__ if keeps else None)
 
         def predict(latents: Tensor, timestep: Tensor, text: TextContext) -> Tensor:
-            rule.new.clear()
             latents, timestep = latents.to(model.device, model.dtype), timestep.to(model.device)
             velocity: Tensor = model(latents, timestep, text, attention=rule)
             return velocity.to("cpu", torch.float32)
@@ -72,6 +74,6 @@ class Causal:
         latents = self.sampler.advance(
             velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
         )
-        if isinstance(self.policy.context, NoPass) and rule.new:
-            cast(KeepingMemory, state.memory).keep(plan.denoise, rule.new)
+        if last:
+            cast(KeepingMemory, state.memory).keep(plan.denoise, list(last.values()))
         return latents

@@ -18,7 +18,7 @@ from longtake.memory.rows import RowMemories
 from longtake.methods import Conditions, Kind, MethodState, Plan
 from longtake.methods.network import predictor
 from longtake.methods.queue import Pass, passes, plan_turn, renoise, sigma_of, to_clean
-from longtake.models.attention import Rows
+from longtake.models.attention import KeyValue, Rows
 from longtake.models.policy import Policy
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling import OnStep
@@ -92,7 +92,12 @@ class StreamBatch:
             memory.rows[step].read(frames, conditions.text).kv
             for step, frames in zip(each.steps, blocks, strict=False)
         ]
-        rules = tuple(context.rule() for context in contexts if context is not None)
+        computed: list[dict[int, KeyValue]] = [{} for _ in contexts]
+        rules = tuple(
+            context.rule(layers.__setitem__)
+            for context, layers in zip(contexts, computed, strict=True)
+            if context is not None
+        )
         levels = torch.tensor(
             [self._level(step, conditions.given) for step in each.steps], dtype=torch.float64
         )
@@ -100,8 +105,8 @@ class StreamBatch:
         predict = predictor(self.backbone, Rows(rules=rules))
         texts: TextContext = stack_texts(*[conditions.text] * len(rules))
         velocity = predict(noisy, timestep.float(), texts)
-        for step, frames, rule in zip(each.steps, blocks, rules, strict=False):
-            memory.rows[step].keep(frames, rule.new)
+        for step, frames, layers in zip(each.steps, blocks, computed, strict=False):
+            memory.rows[step].keep(frames, list(layers.values()))
         return to_clean(noisy, velocity, sigma_of(self.sampler, timestep)[:, None, :, None, None])
 
     def _level(self, step: int, given: Given) -> float:

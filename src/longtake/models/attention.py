@@ -8,7 +8,7 @@ position, so that the network itself knows nothing of windows, sinks or caches.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -25,6 +25,10 @@ class KeyValue(NamedTuple):
 
     k: Tensor
     v: Tensor
+
+
+Record = Callable[[int, KeyValue], None]
+"""Called with a layer and the unrotated keys and values that it computed, both of the whole batch."""
 
 
 class Grid(NamedTuple):
@@ -91,15 +95,6 @@ class AttentionRule(Protocol):
         ...
 
 
-class BlockRule(AttentionRule, Protocol):
-    """The attention of one pass over new frames beside a past."""
-
-    @property
-    def new(self) -> list[KeyValue]:
-        """Unrotated keys and values of the pass, one entry a layer that it has gone through."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WholeClip:
     """All frames in one pass: bidirectional without a mask, block-causal and the like with one."""
@@ -125,8 +120,7 @@ class WholeClip:
 class CachedContext:
     """A block of new frames beside keys and values that are already known (a KV cache).
 
-    The new tokens see the whole context and each other. What the pass computed for them is left in `new`,
-    unrotated, for whoever wants to remember it.
+    The new tokens see the whole context and each other.
     """
 
     grid: Grid
@@ -137,13 +131,16 @@ class CachedContext:
     ones, which are written there in every pass. It serves any batch, whose rows go one after the other."""
     bias: Tensor | None = None
     """`[1, P + S]`, added to the logits of each key."""
-    new: list[KeyValue] = field(default_factory=list)
+    record: Record | None = None
+    """Told what each layer computed for the new tokens, once it has attended to the past."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        self.new.append(KeyValue(k, v))
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
         rows = zip(rotate(q, angles).split(1), rotate(k, angles).split(1), v.split(1), strict=True)
-        return torch.cat([self._row(*row, self.past[layer]) for row in rows])
+        out = torch.cat([self._row(*row, self.past[layer]) for row in rows])
+        if self.record is not None:
+            self.record(layer, KeyValue(k, v))
+        return out
 
     def _row(self, q: Tensor, k: Tensor, v: Tensor, past: KeyValue) -> Tensor:
         past.k[:, -k.shape[1] :] = k
@@ -168,8 +165,7 @@ class Recorded:
     """Another rule, with the unrotated keys and values of its pass handed on layer by layer."""
 
     rule: AttentionRule
-    record: Callable[[int, KeyValue], None]
-    """Called with the layer and what it computed."""
+    record: Record
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         self.record(layer, KeyValue(k, v))
