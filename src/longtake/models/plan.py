@@ -92,7 +92,7 @@ class MemoryPlan:
     def weights(self) -> int:
         """The transformer's weights on the device."""
         if self.profile.layerwise:
-            return self.outer + self.fetched * self.blocks // self.layers
+            return self.outer + self._fetched
         if self.profile.weights == "plain":
             return self.outer + self.blocks
         return self.outer + self.matrices
@@ -112,16 +112,22 @@ class MemoryPlan:
     def peak(self) -> int:
         """Most that is held at once: while a prompt is read, while a block is denoised, or while it is decoded."""
         rest = self.image + self.decoder.weights
-        asleep = self.outer if self.profile.layerwise else self.weights
+        asleep = self.weights - self._fetched
         take = self.kv + self.context + self.decoder.stream + self._work(self.decoder)
         reading = asleep + self.text + self.text_work
-        making = self.weights + take
+        making = asleep + take
         if self.profile.text_stays:
             return rest + max(reading, self.text + making)
         return rest + (making if self.text_elsewhere else max(reading, making))
 
+    @property
+    def _fetched(self) -> int:
+        """Weights that are on the device only during a pass."""
+        return self.fetched * self.blocks // self.layers if self.profile.layerwise else 0
+
     def _work(self, codec: CodecNeed) -> int:
-        return self.work + codec.work if self.beside else max(self.work, codec.work)
+        passing = self.work + self._fetched
+        return passing + codec.work if self.beside else max(passing, codec.work)
 
     def under(self, profile: Profile) -> MemoryPlan:
         """The plan under another profile."""
