@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/longtake generate "$(PROMPT)" --seconds 10 --seed 7 --scale 4 --force --out demo.mp4
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .
