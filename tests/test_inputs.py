@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from longtake import Pipeline, Settings, Snapshot, UserError
 from longtake.footage import cover
 from longtake.media import FragmentedMp4Writer, VideoFormat
 from tests.methods.kinds import FEW_STEP, KINDS
-from tests.tiny import tiny_patch_codec, tiny_pipeline, tiny_wan_codec
+from tests.tiny import TINY_WAN, tiny_patch_codec, tiny_pipeline, tiny_transformer, tiny_wan_codec
 
 PROMPT = "a red sphere rolls"
 IMAGE = np.random.default_rng(1).integers(0, 255, (16, 32, 3), np.uint8)
@@ -93,6 +94,16 @@ def test_a_take_from_an_image_can_be_restored(kind: str, after: int, tmp_path: P
     take.snapshot().save(tmp_path / "take.safetensors")
     restored = pipe.restore(Snapshot.load(tmp_path / "take.safetensors"))
     assert np.array_equal(frames_of(restored), frames_of(take))
+
+
+@pytest.mark.parametrize(("frames", "most"), [(8, 25), (6, 17)])
+def test_after_an_image_that_stands_alone_only_whole_blocks_are_made(frames: int, most: int) -> None:
+    policy = FROM_IMAGE["alone"] | {"window": {"kind": "full", "frames": frames}}
+    pipe = tiny_pipeline(**policy)
+    assert len(frames_of(pipe.stream(PROMPT, seed=3, image=IMAGE))) == most
+    assert len(frames_of(pipe.stream(PROMPT, seed=3, image=IMAGE, num_frames=most))) == most
+    with pytest.raises(UserError, match=f"can make {most}"):
+        pipe.stream(PROMPT, image=IMAGE, num_frames=most + 1)
 
 
 @pytest.mark.filterwarnings("ignore:tiny was trained")
@@ -178,3 +189,11 @@ def test_a_take_from_a_video_can_be_restored(kind: str, after: int, beside: bool
 def test_what_cannot_be_used_is_refused_at_once(policy, given, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=message):
         tiny_pipeline(**policy).stream(PROMPT, num_frames=5, **given)
+
+
+def test_a_model_with_an_image_encoder_says_that_it_cannot_be_run_yet() -> None:
+    pipe = tiny_pipeline()
+    config = replace(TINY_WAN, image_dim=20, added_kv_proj_dim=TINY_WAN.dim)
+    pipe.backbone = tiny_transformer(config)
+    with pytest.raises(UserError, match="image encoder"):
+        pipe.stream(PROMPT, image=IMAGE)

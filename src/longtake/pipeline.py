@@ -248,6 +248,11 @@ class Pipeline:
 
     def _engine(self, settings: Settings, *, from_video: bool) -> Engine:
         """What a take is made with. A take from a video is one rollout: its latent frames follow the source's."""
+        if self.backbone.config.image_dim is not None:
+            raise UserError(
+                f"{self.name!r} reads its image by an image encoder, which longtake does not run yet; "
+                "for a take from an image use mini, causal-forcing-frame or self-forcing"
+            )
         preset, stride = settings.applied(self.preset), self.codec.spatial_stride
         policy = preset.policy.model_copy(update={"rollout": None}) if from_video else preset.policy
         height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])

@@ -211,9 +211,18 @@ class Take:
         ends = (self.num_frames, self._state.num_frames)
         return min((end for end in ends if end is not None), default=None)
 
+    def _limit(self) -> int | None:
+        """Most latent frames that can be made: after an opening as many whole blocks as there is room for."""
+        method, opening = self.engine.method, self._opening()
+        if method.limit is None or opening is None:
+            return method.limit
+        first = opening.shape[2]
+        block = len(method.next(first, None).final)
+        return first + (method.limit - first) // block * block
+
     def _total(self) -> int | None:
         """Latent frames that the whole take needs; None when that is not known."""
-        limit, length = self.engine.method.limit, self._length()
+        limit, length = self._limit(), self._length()
         if length is None:
             return limit
         total = 1 - (1 - length) // self.engine.codec.temporal_stride
@@ -221,7 +230,7 @@ class Take:
 
     def _check_length(self) -> None:
         """Refuse more frames than the method can make."""
-        limit, codec = self.engine.method.limit, self.engine.codec
+        limit, codec = self._limit(), self.engine.codec
         if limit is None or self.num_frames is None:
             return
         most = frames_for_latents(limit, codec.temporal_stride)
@@ -233,7 +242,7 @@ class Take:
 
     def _check_over(self) -> None:
         """Raise StopIteration when all frames are made."""
-        length, limit = self._length(), self.engine.method.limit
+        length, limit = self._length(), self._limit()
         if length is not None and self._state.planned >= length:
             raise StopIteration
         if limit is not None and self._state.position >= limit:

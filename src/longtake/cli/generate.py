@@ -240,11 +240,14 @@ class _Filming:
 
 
 def _length(request: Request, pipe: Pipeline) -> int | None:
-    """Frames to be made: as asked, as long as the source video, or a default that the model can make."""
+    """Frames to be made: as asked, or by default; None where the source video or the model ends the take."""
     if request.num_frames is not None or request.video is not None:
         return request.num_frames
-    longest = pipe.longest
-    return request.default_frames if longest is None else min(longest, request.default_frames)
+    return (
+        None
+        if pipe.longest is not None and pipe.longest <= request.default_frames
+        else request.default_frames
+    )
 
 
 def _warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:
