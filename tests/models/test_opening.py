@@ -95,6 +95,16 @@ def test_every_part_is_found_and_the_averaged_weights_are_taken(root: Path) -> N
     assert frames().shape == (13, 16, 32, 3)
 
 
+def test_a_model_whose_authors_do_not_average_gets_the_plain_weights(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        hub, "presets", lambda: {"tiny": published(transformer=files("checkpoints/model.pt"))}
+    )
+    networks = open_model(find("tiny"), dtype=torch.float32, device=CPU)
+    assert torch.equal(networks.backbone.proj_out.weight, 3 * tiny_transformer(WAN).proj_out.weight)
+
+
 def test_a_converted_part_of_the_users_own_goes_before_the_published_one(root: Path) -> None:
     own = root.parents[1] / "tiny" / "transformer"
     tiny_transformer(WAN, seed=5).save_pretrained(own)
