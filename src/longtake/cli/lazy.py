@@ -42,7 +42,9 @@ def _in_plain_text(command: Any) -> None:
 MOUNTED = {
     "world": Mounted("longtake.world.app:app", "Look at toybox, the world that mini was trained on."),
     "train": Mounted("longtake.train.app:app", "Train the networks, one recipe each."),
-    "eval": Mounted("longtake.measure.video.app:app", "Measure a video file: MAWE, cuts, drift, seams, CLIP score."),
+    "eval": Mounted(
+        "longtake.measure.video.app:app", "Measure a video file: MAWE, cuts, drift, seams, CLIP score."
+    ),
     "bench": Mounted("longtake.measure.app:app", "Measure speed, quality and the cost of length."),
 }
 

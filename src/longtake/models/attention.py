@@ -42,7 +42,7 @@ class Grid(NamedTuple):
         return self.height * self.width
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.device) -> Tensor:
     """Rotations `[S, D/2]`, complex64, of whole latent frames standing at the temporal indices `positions`.
 

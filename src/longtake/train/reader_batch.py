@@ -125,7 +125,7 @@ def _without_one(shards: Shards, clip: int, kind: str, rng: Generator) -> Sample
         sample.frames = melt(sample.frames, mask, rng)
     else:
         sample.frames = erase(sample.frames, mask, shards.get("plates", clip), rng)
-    for name in ("shape", "motion", "size", "material"):
+    for name, _ in ReaderConfig().answers:
         sample.answers[name][colour] = OPEN
     sample.answers["present"][colour] = OPEN
     sample.whole[colour] = 0

@@ -47,10 +47,9 @@ class ReaderConfig:
         ("shape", vocabulary.SHAPES),
         ("motion", vocabulary.MOTIONS),
         ("size", vocabulary.SIZES),
-        ("material", vocabulary.MATERIALS),
     )
     """What is asked of every solid."""
-    looks: tuple[str, ...] = ("shape", "material")
+    looks: tuple[str, ...] = ("shape",)
     """Answers to which every single frame contributes its own vote."""
     colours: tuple[str, ...] = vocabulary.COLOURS
     """Colours; a solid is named by its own."""
