@@ -167,7 +167,5 @@ def test_without_doubt_no_plan_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_size_off_the_grid_is_refused_in_the_words_of_generate() -> None:
-    with pytest.raises(
-        UserError, match=r"size 100x96 cannot be made by 'mini': both must be multiples of 16"
-    ):
+    with pytest.raises(UserError, match=r"size 100x96 cannot be made by 'mini': both must be multiples of 8"):
         forecast(look_up("mini"), width=100, height=96, dtype=torch.float32, device=CPU)

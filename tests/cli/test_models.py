@@ -66,7 +66,7 @@ def test_doctor_says_the_plan_in_words_and_exits_0_when_nothing_fits(run, monkey
     ("args", "words"),
     [
         (["doctor", "--model", "nini"], "unknown model 'nini'; known: .*self-forcing"),
-        (["doctor", "--model", "mini", "--size", "97x96"], "multiples of 16"),
+        (["doctor", "--model", "mini", "--size", "97x96"], "multiples of 8"),
         (["doctor", "--size", "96x96"], "--model"),
         (["download", "nini"], "unknown model"),
     ],

@@ -93,6 +93,7 @@ def test_ctrl_c_ends_the_step_and_saves(
 ) -> None:
     data, _ = run
     step = Run._step
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what runs in the background
 
     def interrupted(self: Run, stage: Stage, within: int) -> tuple[float, float]:
         if self.position.step == 2:
@@ -100,8 +101,11 @@ def test_ctrl_c_ends_the_step_and_saves(
         return step(self, stage, within)
 
     monkeypatch.setattr(Run, "_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_mini(tiny_config(), data, tmp_path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_mini(tiny_config(), data, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert checkpoints(tmp_path)[-1].stem == "checkpoint-00000003"
 
 
