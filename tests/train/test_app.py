@@ -20,7 +20,8 @@ from longtake.train.config import LatentsConfig, MiniConfig, Stage
 from longtake.train.export import averaged_networks
 from longtake.train.loop import Run
 from longtake.train.recipe_file import load_config, recipe_names
-from longtake.train.start import train_mini
+from longtake.train.report import RunReport
+from longtake.train.start import exported_weights, mini_run, train_mini
 from tests.train.sets import tiny_config, write_set
 
 runner = CliRunner()
@@ -123,6 +124,20 @@ def test_export_writes_folders_that_load_and_a_card(run: tuple[Path, Path], tmp_
     card = (tmp_path / "README.md").read_text()
     for word in ("8 steps", "hours of wall time", "| images |", "sigma_0.5", "held_out"):
         assert word in card
+
+
+def test_a_run_begins_with_the_weights_of_a_models_folder(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, out = run
+    folder = tmp_path / "model"
+    assert runner.invoke(app, ["export", "--run", str(out), "--out", str(folder)]).exit_code == 0
+    again = mini_run(tiny_config(), data, tmp_path / "again", RunReport())
+    again.begin_with(exported_weights(folder, again.named), folder)
+    expected = averaged_networks(out)
+    for name, value in expected.named_parameters():
+        assert torch.equal(again.named[name], value.half().float()), name
+    shutil.rmtree(folder / "text_encoder")
+    with pytest.raises(UserError, match="text_encoder"):
+        train_mini(tiny_config(), data, tmp_path / "more", restart_from=folder)
 
 
 def test_export_refuses_what_is_not_a_run(tmp_path: Path) -> None:

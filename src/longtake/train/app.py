@@ -88,7 +88,9 @@ def mini(
     resume: Resume = False,
     restart_from: Annotated[
         Path | None,
-        typer.Option("--restart-from", help="Checkpoint whose averaged weights a new run begins with."),
+        typer.Option(
+            "--restart-from", help="Checkpoint or model's folder whose weights a new run begins with."
+        ),
     ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,

@@ -128,7 +128,11 @@ class Run:
     def restart_from(self, checkpoint: Path) -> None:
         """Begin anew at step 0, with the averaged weights of a checkpoint of any run of these networks."""
         _, tensors = load_checkpoint(checkpoint)
-        self._load(tensors, "average", self.named)
+        self.begin_with(select(tensors, "average"), checkpoint)
+
+    def begin_with(self, weights: Mapping[str, Tensor], source: Path) -> None:
+        """Begin anew at step 0 with these weights. Raises UserError when they are of other networks."""
+        self._take(weights, self.named, source)
         self.average = WeightAverage(self.named, self.config.ema_gamma)
 
     def train(
@@ -198,10 +202,12 @@ class Run:
         }
 
     def _load(self, tensors: Mapping[str, Tensor], group: str, into: Mapping[str, Tensor]) -> None:
-        stored = select(tensors, group)
+        self._take(select(tensors, group), into, self.folder)
+
+    def _take(self, stored: Mapping[str, Tensor], into: Mapping[str, Tensor], source: Path) -> None:
         if {n: v.shape for n, v in stored.items()} != {n: v.shape for n, v in into.items()}:
             raise UserError(
-                f"the checkpoint in {self.folder} is of other networks than the recipe; use the recipe it was made with"
+                f"the weights in {source} are of other networks than the recipe; use the recipe they were made with"
             )
         for name, value in into.items():
             value.detach().copy_(stored[name])

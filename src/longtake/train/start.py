@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 import yaml
+from torch import Tensor
 
 from longtake.errors import UserError
+from longtake.models.text import TextEncoder
+from longtake.models.wan import WanTransformer
 from longtake.train.checkpoint import checkpoints
 from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
@@ -20,7 +24,7 @@ from longtake.train.recipe_file import load_config
 from longtake.train.report import RunReport
 from longtake.world.vocabulary import words
 
-__all__ = ["mini_run", "train_mini"]
+__all__ = ["exported_weights", "mini_run", "train_mini"]
 
 RECIPE = "recipe.yaml"
 
@@ -38,7 +42,8 @@ def train_mini(
 ) -> bool:
     """Train in the folder `out`; True when all stages are done.
 
-    A run is resumed with the recipe given now: stages may be lengthened or added, networks may not change. Raises
+    A run is resumed with the recipe given now: stages may be lengthened or added, networks may not change.
+    restart_from: a checkpoint, or a model's folder (half precision), to begin a new run from. Raises
     UserError when `out` holds a run and neither `resume` is asked for, nor the folder is new.
     """
     require_matplotlib()
@@ -50,7 +55,9 @@ def train_mini(
         run = mini_run(config, data, out, report, device=device)
         if resume and not run.resume():
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
-        if restart_from:
+        if restart_from and restart_from.is_dir():
+            run.begin_with(exported_weights(restart_from, run.named), restart_from)
+        elif restart_from:
             run.restart_from(restart_from)
         keep_recipe(config, out)
         return run.train(max_minutes=max_minutes, stop=stop)
@@ -66,6 +73,14 @@ def mini_run(config: MiniConfig, data: Path, out: Path, report: Report, *, devic
         validate_steps=config.validate_steps,
     )
     return Run(recipe, out, config.optimiser, cadence, report)
+
+
+def exported_weights(folder: Path, named: Iterable[str]) -> dict[str, Tensor]:
+    """The weights of a model's folder (`transformer/`, `text_encoder/`) under the names that training gives them."""
+    transformer, text = WanTransformer.from_pretrained(folder / "transformer"), TextEncoder.load(folder)
+    state = {f"transformer.{name}": value for name, value in transformer.state_dict().items()}
+    state |= {f"text.{name}": value for name, value in text.state_dict().items()}
+    return {name: state[name] for name in named if name in state}
 
 
 def keep_recipe(config: MiniConfig, out: Path) -> None:
