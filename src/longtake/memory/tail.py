@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from longtake.memory import Context
+from longtake.memory.recompute import EncodeFrame
 from longtake.models.wan import TextContext
-
-EncodeFrame = Callable[[Tensor], Tensor]
-"""One pixel frame `uint8 [1, 1, H, W, 3]`, as the first of a video, to latents `[1, C, 1, h, w]`."""
 
 
 class Tail:

@@ -14,7 +14,7 @@ from longtake.measure.video import Curve, Finding, Frame, Meter
 from longtake.measure.video.clip import ClipScore, ImageText
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.flow import FlowBackend
-from longtake.measure.video.mawe import Mawe
+from longtake.measure.video.mawe import FROM_FLOW, Mawe
 from longtake.measure.video.pace import Pace
 from longtake.measure.video.pictures import Pictures
 from longtake.measure.video.shots import Shots
@@ -145,10 +145,9 @@ def _finite(value: float | int | None) -> float | int | None:
 
 
 def _without_flow(finding: Finding) -> Finding:
-    names = ("mawe_reference", "mawe_paper", "warp_error", "flow_square", "flow_mean", "flow_deviation")
     why = "left out: no flow was asked for"
     return Finding(
-        values=dict.fromkeys(names) | dict(finding.values),
+        values=dict.fromkeys(FROM_FLOW) | dict(finding.values),
         curves=finding.curves,
-        notes=dict.fromkeys(names, why) | dict(finding.notes),
+        notes=dict.fromkeys(FROM_FLOW, why) | dict(finding.notes),
     )

@@ -31,8 +31,10 @@ from longtake.measure.video.flow import FlowBackend
 from longtake.measure.video.vision import vision
 from longtake.measure.video.warp import paper_warp_error, reference_warp_error
 
-__all__ = ["Mawe"]
+__all__ = ["FROM_FLOW", "Mawe"]
 
+FROM_FLOW = ("mawe_reference", "mawe_paper", "warp_error", "flow_square", "flow_mean", "flow_deviation")
+"""Figures that need optical flow."""
 SIDE = 720
 COEFFICIENT = 9.5
 """Scale in the released script."""
@@ -72,10 +74,9 @@ class Mawe:
 
     def finish(self) -> Finding:
         """See `Meter.finish`."""
-        names = ("mawe_reference", "mawe_paper", "warp_error", "flow_square", "flow_mean", "flow_deviation")
         if not self._pairs:
             return Finding(
-                values=dict.fromkeys(names), notes=dict.fromkeys(names, "needs at least two frames")
+                values=dict.fromkeys(FROM_FLOW), notes=dict.fromkeys(FROM_FLOW, "needs at least two frames")
             )
         motion, square, own, moved, found = (list(column) for column in zip(*self._pairs, strict=True))
         warp = [value for value in found if value is not None]
