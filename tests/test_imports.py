@@ -41,7 +41,7 @@ def allowed(unit: str) -> set[str]:
         return LEAVES
     if unit in MODELS:
         return LEAVES | MODELS
-    if unit == "slots":
+    if unit in ("slots", "enhance"):
         return LEAVES | MODELS | {unit, "sampling"}
     if unit in PARTS:
         return LEAVES | MODELS | {unit}

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     CONTEXT = 3
     ENHANCE = 4
     TRAINING = 5
+    BLEND = 6
 
 
 def check_seed(seed: int) -> int:
