@@ -170,3 +170,19 @@ def test_a_timeline_changes_the_prompt_on_time() -> None:
     assert chunks[touched[0]].start_time >= 1.0 > chunks[touched[0] - 1].start_time
     assert chunks[applied[0]].start_time >= 2.0 > chunks[applied[0] - 1].start_time
     assert applied[1].first_chunk == touched[0]
+
+
+def test_a_direction_given_while_a_chunk_is_made_is_promised_for_the_one_after_it() -> None:
+    given: list[int | None] = []
+
+    def steer(pipe, step, timestep, values):  # type: ignore[no-untyped-def]
+        if len(made) == 1 and not given:
+            given.append(take.steer("a blue cube").first_chunk)
+        return values
+
+    take = tiny_pipeline().stream(PROMPT, seed=3, callback_on_step_end=steer)
+    made = []
+    for _ in range(3):
+        made.append(next(take))
+    assert given == [2]
+    assert [[receipt.first_chunk for receipt in chunk.receipts] for chunk in made] == [[0], [], [2]]

@@ -75,3 +75,11 @@ class Observer(Protocol):
     """Watches a take: called with every chunk, before the consumer gets it."""
 
     def __call__(self, chunk: Chunk) -> None: ...
+
+
+class Recorder(Protocol):
+    """Writes down what a take is told, before the take obeys: a journal."""
+
+    def accept(self, receipt: Receipt) -> None:
+        """A direction is about to be accepted. What this raises refuses it."""
+        ...

@@ -7,7 +7,7 @@ are part of the take's state, so a restored take follows the record.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,22 +47,43 @@ class Director:
         self._active = active
         self._origin = origin
         self._mix = mix
+        self._next = 0, 0.0
+        """Chunk that follows the last one decided, and the media second at which it begins."""
 
-    def steer(self, prompt: str, transition: float, chunk: int, start: float) -> Receipt:
+    def steer(
+        self,
+        prompt: str,
+        transition: float,
+        chunk: int,
+        start: float,
+        record: Callable[[Receipt], None] | None = None,
+    ) -> Receipt:
         """Accept a prompt from `chunk` on, the next to be generated, which begins at `start` media seconds.
 
-        Latest wins: an earlier direction for the same chunk is dropped, and superseded in that chunk's receipts.
+        Where that one has been decided on meanwhile, it is the one after it. `record` is called before any chunk can
+        be made under the prompt; what it raises refuses it. Latest wins: an earlier direction for the same chunk is
+        dropped, and superseded in that chunk's receipts.
         """
-        cue = Cue(prompt=prompt, at_chunk=chunk, transition=transition)
         with self._lock:
+            chunk, start = max((chunk, start), self._next)
+            cue = Cue(prompt=prompt, at_chunk=chunk, transition=transition)
+            receipt = Receipt(cue=cue, status=ReceiptStatus.ACCEPTED, first_chunk=chunk, first_time=start)
+            if record is not None:
+                record(receipt)
             self._pending.append(cue)
-        return Receipt(cue=cue, status=ReceiptStatus.ACCEPTED, first_chunk=chunk, first_time=start)
+        return receipt
+
+    def follow(self, cues: Sequence[Cue]) -> None:
+        """Take directions over from a record, in the order in which they were accepted."""
+        with self._lock:
+            self._pending.extend(cues)
 
     def decide(self, chunk: int, start: float, end: float) -> Decision:
         """The decision for chunk `chunk`, which spans the media seconds from `start` to `end`."""
         with self._lock:
             due = [cue for cue in self._pending if cue.applies(chunk, start)]
             self._pending = [cue for cue in self._pending if cue not in due]
+            self._next = chunk + 1, end
         receipts = [Receipt(cue=cue, status=ReceiptStatus.SUPERSEDED) for cue in due[:-1]]
         if due:
             receipts += self._begin(due[-1], chunk, start)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from longtake.chunk import Chunk, Observer, Watch
+from longtake.chunk import Chunk, Observer, Recorder, Watch
 from longtake.decoding import Decoding
 from longtake.director import Mix
 from longtake.engine import Engine, TakeState, Undecoded
@@ -27,7 +27,7 @@ from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, NoiseSource, check_seed
 from longtake.slots import Slot, gather
 from longtake.snapshot import Snapshot
-from longtake.timeline import Receipt
+from longtake.timeline import Cue, Receipt
 
 
 class _Turn(NamedTuple):
@@ -63,6 +63,7 @@ class Take:
         self.engine = engine
         self.seed = check_seed(seed)
         self.num_frames = num_frames
+        self.recorder: Recorder | None = None
         self._state = state
         self._noise = noise or CounterNoise(seed)
         self._observers = tuple(observers)
@@ -264,8 +265,12 @@ class Take:
                 f"{self.engine.name!r} makes the whole video at once, under one prompt, and cannot be steered; "
                 "use a causal model"
             )
-        state = self._state
-        return state.director.steer(prompt, transition, state.chunk, state.planned / self.engine.fps)
+        state, record = self._state, self.recorder.accept if self.recorder else None
+        return state.director.steer(prompt, transition, state.chunk, state.planned / self.engine.fps, record)
+
+    def follow(self, cues: Sequence[Cue]) -> None:
+        """Take directions over from a record, each with its chunk, in the order in which they were accepted."""
+        self._state.director.follow(cues)
 
     def pause(self) -> None:
         """Hold before the next chunk: `next()` waits until `resume()`."""
