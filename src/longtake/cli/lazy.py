@@ -42,6 +42,7 @@ def _in_plain_text(command: Any) -> None:
 MOUNTED = {
     "world": Mounted("longtake.world.app:app", "Look at toybox, the world that mini was trained on."),
     "train": Mounted("longtake.train.app:app", "Train the networks, one recipe each."),
+    "data": Mounted("longtake.train.data.app:app", "Make training sets of your own videos."),
     "eval": Mounted(
         "longtake.measure.video.app:app", "Measure a video file: MAWE, cuts, drift, seams, CLIP score."
     ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.models.codec import Codec, frames_for_latents
 from longtake.train.clips import PlannedClip, plan_clip
 from longtake.train.config import LatentsConfig
-from longtake.train.quantise import quantise
-from longtake.train.store import FORMAT, VALIDATION, shard_names
+from longtake.train.shard_file import write_clips, write_text
+from longtake.train.store import VALIDATION, shard_names
 from longtake.world.render import render
 
 __all__ = ["Job", "encode_clip", "make_latents", "refresh_latents", "shard_jobs", "write_shard"]
@@ -133,7 +131,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def _write_settings(folder: Path, config: LatentsConfig, shards_made: int) -> None:
     text = json.dumps({"config": config.model_dump(mode="json"), "shards_made": shards_made}, indent=2)
-    _write_text(folder / SETTINGS, text + "\n")
+    write_text(folder / SETTINGS, text + "\n")
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, progress: Progress) -> None:
@@ -166,20 +164,7 @@ def write_shard(job: Job) -> None:
         plan_clip(job.first_seed + i, job.splits[i % len(job.splits)], job.config) for i in range(job.clips)
     ]
     latents = torch.cat([encode_clip(plan, codec, job.config) for plan in plans])
-    image = torch.arange(latents.shape[2]) == 0
-    steps, scales = quantise(latents, image)
-    path = job.folder / f"{job.name}.safetensors"
-    unfinished = path.with_suffix(".part")
-    try:
-        save_file({"latents": steps.contiguous(), "scales": scales}, unfinished)
-    except OSError as reason:
-        unfinished.unlink(missing_ok=True)
-        raise UserError(
-            f"shard {path} cannot be written ({reason}); free some space and start again"
-        ) from None
-    unfinished.replace(path)
-    sidecar = {"format": FORMAT, "clips": [plan.record.to_dict() for plan in plans]}
-    _write_text(path.with_suffix(".json"), json.dumps(sidecar))
+    write_clips(job.folder, job.name, latents, [plan.record for plan in plans])
 
 
 def encode_clip(plan: PlannedClip, codec: Codec, config: LatentsConfig) -> Tensor:
@@ -196,9 +181,3 @@ def encode_clip(plan: PlannedClip, codec: Codec, config: LatentsConfig) -> Tenso
         latents = codec.encode(torch.from_numpy(frames)[None], codec.start())
         parts.append(latents[:, :, stretch.drop :])
     return torch.cat(parts, dim=2)
-
-
-def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(text)
-    unfinished.replace(path)

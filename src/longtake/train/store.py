@@ -30,6 +30,8 @@ __all__ = ["Batch", "ClipRecord", "LatentSet", "Segment", "Shard", "shard_names"
 
 FORMAT = 1
 VALIDATION = "validation"
+UNGRADED = 0
+"""Level of clips that are not of toybox: a set of them is drawn from whatever levels a stage asks for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,9 +49,9 @@ class ClipRecord:
     """What is known of one stored clip."""
 
     level: int
-    """Toybox level, 1 to 3."""
+    """Toybox level, 1 to 3; `UNGRADED` for footage."""
     seed: int
-    """Seed of the scene."""
+    """Seed of the scene; of footage the clip's number in its video."""
     start: int
     """Pixel frame of the shot at which the clip (of a jump: its later part) begins."""
     jump: bool
@@ -147,12 +149,19 @@ class LatentSet:
                 places.setdefault((record.level, record.jump), []).append((s, c))
         return {key: np.array(value) for key, value in places.items()}
 
+    @cached_property
+    def is_footage(self) -> bool:
+        """Whether it holds clips of videos, which have no levels."""
+        return any(level == UNGRADED for level, _ in self._places)
+
     def batch(self, step: int, jumps: Sequence[bool], levels: Mapping[int, float]) -> Batch:
         """One clip for each entry of `jumps` (True asks for a jump), its level drawn by weight.
 
         Levels that the set lacks are an error; where a level has no jump, a shot is given, and the other way round.
         """
         rng = numbers(self.seed, "clips", step)
+        if self.is_footage:
+            levels = {UNGRADED: 1.0}
         known = sorted(levels)
         absent = [
             level for level in known if not any((level, jump) in self._places for jump in (False, True))
