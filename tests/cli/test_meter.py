@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from longtake.cli.meter import Meter, peak_rss_mb, process_age
+from longtake.cli.meter import Meter, process_age
+from longtake.models.process import peak_rss_mb
 
 
 def test_figures_of_a_take() -> None:

@@ -198,9 +198,9 @@ class _Filming:
     ) -> Summary:
         import torch
 
-        from longtake.cli.meter import peak_rss_mb
         from longtake.cli.summary import Summary
         from longtake.models.backends import attention_backend
+        from longtake.models.process import peak_rss_mb
 
         request = self.request
         return Summary(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 
@@ -66,9 +64,3 @@ def process_age() -> float:
     except OSError:
         return time.process_time()  # no /proc: the processor time is the lower bound that is left
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-
-
-def peak_rss_mb() -> float:
-    """The most memory that this process has held, in MB of 10⁶ bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -119,6 +119,28 @@ def change(
 
 
 @app.command()
+def narrative(
+    prompts: Annotated[int, typer.Option("--stories", min=2, help="How many storyboards.")] = 32,
+    beats: Annotated[int, typer.Option("--beats", min=2, help="Beats of each.")] = 4,
+    every: Annotated[float, typer.Option("--every", min=3.0, help="Seconds of a beat.")] = 6.0,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    quick: Quick = False,
+    fresh: Fresh = False,
+    pictures: Pictures = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Storyboards read back: beats seen, on time, in order, identity kept."""
+    from longtake.measure.story import narrative as measure
+
+    bench = _bench(
+        model, threads, 1, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
+    )
+    _finish(measure(bench, beats, every), bench.out, as_json)
+
+
+@app.command()
 def speed(
     seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Media seconds of each take.")] = 30.0,
     model: Model = "mini",
@@ -130,6 +152,21 @@ def speed(
     from longtake.measure.playback import speed as measure
 
     _finish(measure(_pipeline(model, threads), seconds), out, as_json)
+
+
+@app.command()
+def playback(
+    seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Media seconds of each take.")] = 30.0,
+    takes: Annotated[int, typer.Option("--takes", min=1, help="How many takes.")] = 6,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a viewer would feel: first chunk, gaps, stalls of players with several start buffers."""
+    from longtake.measure.playback import playback as measure
+
+    _finish(measure(_pipeline(model, threads), seconds, takes), out, as_json)
 
 
 @app.command()

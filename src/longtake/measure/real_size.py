@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from longtake.measure.provenance import provenance
 from longtake.measure.random_weights import random_transformer
 from longtake.measure.results import Figure, Result
 from longtake.models.hub import presets
+from longtake.models.process import peak_rss_mb
 from longtake.models.wan import WanConfig
 
 __all__ = ["real_size"]
@@ -47,12 +47,10 @@ def real_size(progress: Progress, preset: str = "self-forcing", size: tuple[int,
         figures=(
             Figure(name="one block", value=chunk.timings.denoise + chunk.timings.commit, unit="s"),
             Figure(name="wall clock, decode included", value=time.perf_counter() - start, unit="s"),
-            Figure(name="peak memory", value=(_peak_mb() - before) / 1073.741824, unit="GiB", asked="<= 16"),
+            Figure(
+                name="peak memory", value=(peak_rss_mb() - before) / 1073.741824, unit="GiB", asked="<= 16"
+            ),
         ),
         provenance=provenance("bfloat16"),
         seconds=time.perf_counter() - begin,
     )
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -14,6 +14,7 @@ from longtake.errors import UserError
 
 if TYPE_CHECKING:
     from longtake.measure.video.evaluate import Evaluation, Tools
+    from longtake.timeline import Timeline
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 
@@ -27,6 +28,10 @@ def evaluate(
     prompts: Annotated[
         Path | None,
         Option(metavar="FILE", help="A prompt a line, for the folder's files in the order of their names."),
+    ] = None,
+    storyboard: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="The storyboard it was made from: how many beats are seen, by CLIP."),
     ] = None,
     flow: Annotated[
         str, Option(metavar="NAME", help="auto, dis or raft; none leaves out what needs optical flow.")
@@ -50,10 +55,11 @@ def evaluate(
     from longtake.measure.video.flow import choose_flow
 
     jobs = _jobs(video, prompt, prompts)
+    story = None if storyboard is None else _story(storyboard)
     tools = Tools(flow=None if flow == "none" else choose_flow(flow), clip=choose_clip(clip))
     if report is not None and report.is_dir():
         raise UserError(f"{report} is a folder; give the report a file name, as report.html")
-    found = _measure(jobs, tools, quiet=as_json)
+    found = _measure(jobs, tools, story, quiet=as_json)
     if report is not None:
         from longtake.measure.video.page import write_page
 
@@ -92,7 +98,21 @@ def _lines(path: Path) -> list[str | None]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _measure(jobs: list[tuple[Path, str | None]], tools: Tools, *, quiet: bool) -> list[Evaluation]:
+def _story(path: Path) -> Timeline:
+    """A storyboard whose cues are in seconds; a chunk's length is not known from a file."""
+    from longtake.timeline import Timeline
+
+    story = Timeline.from_storyboard(path)
+    if any(cue.at is None for cue in story.cues):
+        raise UserError(
+            f"{path} gives cues by chunk, which a video file does not tell; give every cue an `at`"
+        )
+    return story
+
+
+def _measure(
+    jobs: list[tuple[Path, str | None]], tools: Tools, story: Timeline | None, *, quiet: bool
+) -> list[Evaluation]:
     from rich.console import Console
     from rich.progress import track
 
@@ -101,7 +121,7 @@ def _measure(jobs: list[tuple[Path, str | None]], tools: Tools, *, quiet: bool) 
     console = Console(stderr=True)
     hidden = quiet or not console.is_terminal
     return [
-        measure(path, tools=tools, prompt=prompt)
+        measure(path, tools=tools, prompt=prompt, story=story)
         for path, prompt in track(jobs, "measuring", console=console, disable=hidden, transient=True)
     ]
 

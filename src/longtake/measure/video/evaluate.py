@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.measure.video import Curve, Finding, Frame, Meter
+from longtake.measure.video.beats import Beats
 from longtake.measure.video.clip import ClipScore, ImageText
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.flow import FlowBackend
@@ -19,6 +20,7 @@ from longtake.measure.video.pace import Pace
 from longtake.measure.video.pictures import Pictures
 from longtake.measure.video.shots import Shots
 from longtake.measure.video.source import VideoFile
+from longtake.timeline import Timeline
 
 __all__ = ["Evaluation", "Tools", "evaluate", "run_meters"]
 
@@ -73,12 +75,18 @@ class Evaluation:
 
 
 def evaluate(
-    path: Path, *, tools: Tools, prompt: str | None = None, joins: Sequence[int] | None = None
+    path: Path,
+    *,
+    tools: Tools,
+    prompt: str | None = None,
+    story: Timeline | None = None,
+    joins: Sequence[int] | None = None,
 ) -> Evaluation:
     """Measure a video file.
 
-    joins: first frame of every chunk but the first; by default the file's key frames, see `VideoFile.joins`. Raises
-    UserError when the file is not a video that can be read.
+    story: the cues that the video was made from, for narrative adherence. joins: first frame of every chunk but the
+    first; by default the file's key frames, see `VideoFile.joins`. Raises UserError when the file is not a video that
+    can be read.
     """
     video = VideoFile.open(path)
     meters: list[Meter] = [
@@ -92,6 +100,8 @@ def evaluate(
         ClipScore(tools.clip, prompt, video.fps),
         pictures := Pictures(),
     ]
+    if story is not None:
+        meters.append(Beats(tools.clip, story, video.fps))
     if tools.flow is not None:
         meters.insert(0, Mawe(tools.flow, video.fps))
     count, finding = run_meters(meters, video.frames())
