@@ -39,6 +39,8 @@ class TextContext(NamedTuple):
     """Of the captions, each `[B, S, L, H, D]`."""
     image: tuple[KeyValue, ...] = ()
     """Of the image tokens, each `[B, I, H, D]`; empty for text-to-video models."""
+    rows: Tensor | None = None
+    """The embedding itself, `[B, L, C]`, for networks that mix it with more before keys and values are made."""
 
 
 class Modulation(NamedTuple):
