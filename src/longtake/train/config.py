@@ -149,6 +149,10 @@ class OptimiserConfig(Strict):
     """Steps of a linear rise, at the start and after a restart from weights."""
     ema_gamma: PositiveFloat = 16.97
     """Exponent of the power-function average (Karras et al., arXiv 2312.02696); 16.97 averages the last 5 %."""
+    ema_decay: Share | None = None
+    """Fixed decay of the average, in place of the power function (Self-Forcing: 0.99)."""
+    ema_first: PositiveInt = 1
+    """Update at which an average of fixed decay begins; before, it is the weights themselves."""
 
 
 class Stage(Strict):

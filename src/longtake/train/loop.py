@@ -2,16 +2,17 @@
 
 A recipe says what is trained and what a step's loss is; nothing random lives outside (seed, step), so a run that is
 killed and resumed gives the same weights, bit for bit, as one that was not (same machine kind and thread count).
+An adversarial recipe has a critic beside its networks, with an optimiser of its own: every step trains the critic,
+every `ratio`-th step first the networks.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -27,8 +28,9 @@ from longtake.train.checkpoint import (
 from longtake.train.config import OptimiserConfig, Stage
 from longtake.train.log import RunLog
 from longtake.train.optimise import Optimiser, WeightAverage, lr_factor
+from longtake.train.timing import Clock, Timer, Window
 
-__all__ = ["Cadence", "Recipe", "Report", "Run", "stage_at"]
+__all__ = ["Adversarial", "Cadence", "Recipe", "Report", "Run", "stage_at"]
 
 
 class Recipe(Protocol):
@@ -41,7 +43,7 @@ class Recipe(Protocol):
 
     @property
     def networks(self) -> nn.Module:
-        """What is trained."""
+        """What is trained: those of its parameters that require a gradient."""
         ...
 
     def loss(self, stage: Stage, step: int) -> Tensor:
@@ -62,6 +64,38 @@ class Recipe(Protocol):
 
     def use_shards(self, names: Sequence[str] | None) -> None:
         """Use exactly these data; None means all that there are now."""
+        ...
+
+
+@runtime_checkable
+class Adversarial(Recipe, Protocol):
+    """A recipe with a critic, and with state that its losses change (a live rollout)."""
+
+    @property
+    def critic(self) -> nn.Module:
+        """The second network that is trained."""
+        ...
+
+    @property
+    def critic_optimiser(self) -> OptimiserConfig:
+        """What trains it."""
+        ...
+
+    @property
+    def ratio(self) -> int:
+        """Steps to one update of `networks`; the first step has one."""
+        ...
+
+    def critic_loss(self, stage: Stage, step: int) -> Tensor:
+        """The critic's loss of one step, after `loss` where the step has both."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on beside weights and its number."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` gave."""
         ...
 
 
@@ -100,9 +134,14 @@ class Run:
     ) -> None:
         self.recipe, self.folder, self.config = recipe, folder, optimiser
         self.cadence, self.report = cadence, report
-        self.named = dict(recipe.networks.named_parameters())
+        self.named = trainable(recipe.networks)
         self.optimiser = Optimiser(self.named, optimiser)
-        self.average = WeightAverage(self.named, optimiser.ema_gamma)
+        self.rival = recipe if isinstance(recipe, Adversarial) else None
+        self.rival_named = trainable(self.rival.critic) if self.rival else {}
+        self.rival_optimiser = (
+            Optimiser(self.rival_named, self.rival.critic_optimiser) if self.rival else None
+        )
+        self.average = WeightAverage.of(self.named, optimiser)
         self.position = Position(stage=recipe.stages[0].name, shards=recipe.shards())
         self.log = RunLog(folder)
 
@@ -121,6 +160,10 @@ class Run:
         self._load(tensors, "weights", self.named)
         self._load(tensors, "average", self.average.values)
         self.optimiser.load(select(tensors, "optimiser"))
+        if self.rival and self.rival_optimiser:
+            self._load(tensors, "critic_weights", self.rival_named)
+            self.rival_optimiser.load(select(tensors, "critic_optimiser"))
+            self.rival.restore(select(tensors, "state"))
         self.recipe.use_shards(self.position.shards)
         self.log.cut(self.position.step)
         return True
@@ -133,7 +176,7 @@ class Run:
     def begin_with(self, weights: Mapping[str, Tensor], source: Path) -> None:
         """Begin anew at step 0 with these weights. Raises UserError when they are of other networks."""
         self._take(weights, self.named, source)
-        self.average = WeightAverage(self.named, self.config.ema_gamma)
+        self.average = WeightAverage.of(self.named, self.config)
 
     def train(
         self,
@@ -147,14 +190,14 @@ class Run:
         Ends with a checkpoint.
         """
         end = self.total if max_steps is None else min(self.total, self.position.step + max_steps)
-        clock = _Clock(self.position.seconds)
+        clock = Clock(self.position.seconds)
         self.log.leg(self.position.step)
-        due_save = _Timer(self.cadence.checkpoint_minutes)
-        due_sample = _Timer(self.cadence.sample_minutes)
-        window = _Window()
+        due_save = Timer(self.cadence.checkpoint_minutes)
+        due_sample = Timer(self.cadence.sample_minutes)
+        window = Window()
         while self.position.step < end and clock.minutes() < max_minutes and not stop():
             stage, within = stage_at(self.recipe.stages, self.position.step)
-            window.add(*self._step(stage, within), stage.batch_size)
+            window.add(self._step(stage, within), stage.batch_size)
             self.position = replace(self.position, step=self.position.step + 1, seconds=clock.total())
             last = within + 1 == stage.steps
             if self.position.step % self.cadence.log_steps == 0 or last:
@@ -168,20 +211,38 @@ class Run:
         self.save()
         return self.position.step >= self.total
 
-    def _step(self, stage: Stage, within: int) -> tuple[float, float]:
+    def _step(self, stage: Stage, within: int) -> dict[str, float]:
         step, since = self.position.step, self.position.since_start
-        loss = self.recipe.loss(stage, step)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            good = next(iter(reversed(checkpoints(self.folder))), "none")
-            raise UserError(
-                f"the loss is {value} at step {step} of stage {stage.name}; last good checkpoint: {good}"
-            )
-        loss.backward()
-        norm = self.optimiser.step(lr_factor(stage, within, since, self.config.warmup_steps))
-        self.average.update(self.named, since + 1)
+        updates, waiting = divmod(since, self.rival.ratio if self.rival else 1)
+        figures: dict[str, float] = {}
+        if not waiting:
+            loss = self.recipe.loss(stage, step)
+            figures["loss"], figures["gradient_norm"] = self._update(self.optimiser, loss, stage, within)
+            self.average.update(self.named, updates + 1)
+        if self.rival and self.rival_optimiser:
+            loss = self.rival.critic_loss(stage, step)
+            trained = self._update(self.rival_optimiser, loss, stage, within)
+            figures["critic_loss"], figures["critic_gradient_norm"] = trained
         self.position = replace(self.position, since_start=since + 1)
-        return value, norm
+        return figures
+
+    def _update(self, optimiser: Optimiser, loss: Tensor, stage: Stage, within: int) -> tuple[float, float]:
+        """One update; loss and norm of the gradient. UserError, and no update, when they are not finite."""
+        value = self._finite(float(loss.detach()), "loss", stage)
+        loss.backward()
+        factor = lr_factor(stage, within, self.position.since_start, optimiser.config.warmup_steps)
+        return value, self._finite(optimiser.step(factor), "norm of the gradient", stage)
+
+    def _finite(self, value: float, what: str, stage: Stage) -> float:
+        if math.isfinite(value):
+            return value
+        step, shards = self.position.step, self.recipe.shards()
+        data = f" of {len(shards)} shards from {shards[0]} to {shards[-1]}" if shards else ""
+        good = next(iter(reversed(checkpoints(self.folder))), "none")
+        raise UserError(
+            f"the {what} is {value} at step {step} of stage {stage.name}; batch: the {stage.batch_size} clips of "
+            f"{stage.frames} latent frames that seed and step {step} draw{data}; last good checkpoint: {good}"
+        )
 
     def save(self) -> Path:
         """Write a checkpoint, and from here on use the shards that are there now."""
@@ -197,6 +258,10 @@ class Run:
             "average": self.average.values,
             "optimiser": self.optimiser.state(),
         }
+        if self.rival and self.rival_optimiser:
+            groups["critic_weights"] = self.rival_named
+            groups["critic_optimiser"] = self.rival_optimiser.state()
+            groups["state"] = self.rival.state()
         return {
             f"{group}/{name}": value for group, tensors in groups.items() for name, value in tensors.items()
         }
@@ -231,56 +296,6 @@ class Run:
         self.log.plot()
 
 
-class _Clock:
-    """Seconds of this leg, on top of those of earlier ones."""
-
-    def __init__(self, before: float, now: Callable[[], float] = time.monotonic) -> None:
-        self.before, self.now, self.began = before, now, now()
-
-    def minutes(self) -> float:
-        return (self.now() - self.began) / 60
-
-    def total(self) -> float:
-        return self.before + self.now() - self.began
-
-
-class _Timer:
-    """True once whenever so many minutes have passed."""
-
-    def __init__(self, minutes: float) -> None:
-        self.seconds, self.last = minutes * 60, time.monotonic()
-
-    def __call__(self) -> bool:
-        if time.monotonic() - self.last < self.seconds:
-            return False
-        self.last = time.monotonic()
-        return True
-
-
-class _Window:
-    """Means over the steps between two lines of the log."""
-
-    def __init__(self) -> None:
-        self._clear()
-
-    def add(self, loss: float, norm: float, clips: int) -> None:
-        self.losses.append(loss)
-        self.norms.append(norm)
-        self.clips += clips
-
-    def take(self) -> dict[str, float]:
-        seconds = max(time.monotonic() - self.began, 1e-9)
-        count = max(len(self.losses), 1)
-        figures = {
-            "loss": sum(self.losses) / count,
-            "gradient_norm": sum(self.norms) / count,
-            "clips_per_s": self.clips / seconds,
-        }
-        self._clear()
-        return figures
-
-    def _clear(self) -> None:
-        self.losses: list[float] = []
-        self.norms: list[float] = []
-        self.clips = 0
-        self.began = time.monotonic()
+def trainable(networks: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters that require a gradient, by name."""
+    return {name: value for name, value in networks.named_parameters() if value.requires_grad}

@@ -55,11 +55,14 @@ class Optimiser:
         self._rates = [part.param_groups[0]["lr"] for part in self.parts]
 
     def step(self, factor: float) -> float:
-        """Clip, update and clear the gradients; returns their norm before clipping."""
+        """Clip, update and clear the gradients; returns their norm before clipping. One that is not finite changes
+        nothing."""
         for p in self.named.values():
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
         norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)
+        if not torch.isfinite(norm):
+            return float(norm)
         for part, rate in zip(self.parts, self._rates, strict=True):
             part.param_groups[0]["lr"] = rate * factor
             part.step()
@@ -91,20 +94,32 @@ def is_hidden_matrix(name: str, p: nn.Parameter) -> bool:
 
 
 class WeightAverage:
-    """Power-function average of weights: after t steps the decay is (1 − 1/t)^(γ+1).
+    """Average of weights: a power function of the updates, or a fixed decay from some update on.
 
-    The averaged span grows with training, so early weights are forgotten and a run may end at any step.
-    Karras et al., arXiv 2312.02696, equation 1.
+    Power function: after t updates the decay is (1 − 1/t)^(γ+1); the averaged span grows with training, so early
+    weights are forgotten and a run may end at any step (Karras et al., arXiv 2312.02696, equation 1). Fixed decay, as
+    Self-Forcing (arXiv 2506.08009): until its first update the average is the weights themselves.
     """
 
-    def __init__(self, named: Mapping[str, Tensor], gamma: float) -> None:
-        self.gamma = gamma
+    def __init__(
+        self, named: Mapping[str, Tensor], gamma: float, *, decay: float | None = None, first: int = 1
+    ) -> None:
+        self.gamma, self.decay, self.first = gamma, decay, first
         self.values = {name: value.detach().clone() for name, value in named.items()}
+
+    @classmethod
+    def of(cls, named: Mapping[str, Tensor], config: OptimiserConfig) -> WeightAverage:
+        """The average that a config asks for."""
+        return cls(named, config.ema_gamma, decay=config.ema_decay, first=config.ema_first)
 
     @torch.no_grad()
     def update(self, named: Mapping[str, Tensor], step: int) -> None:
         """Take in the weights after update number `step` (from 1)."""
-        weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
         torch._foreach_lerp_(
-            list(self.values.values()), [named[name].detach() for name in self.values], weight
+            list(self.values.values()), [named[name].detach() for name in self.values], self._weight(step)
         )
+
+    def _weight(self, step: int) -> float:
+        if self.decay is None:
+            return 1 - (1 - 1 / step) ** (self.gamma + 1)
+        return 1 - self.decay if step > self.first else 1.0
