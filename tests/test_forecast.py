@@ -78,7 +78,8 @@ def film(pipe: Pipeline) -> None:
 
 
 def weights(networks: Networks) -> int:
-    tensors = (tensor for network in networks for tensor in (*network.parameters(), *network.buffers()))
+    there = filter(None, networks)
+    tensors = (tensor for network in there for tensor in (*network.parameters(), *network.buffers()))
     return sum(tensor.nbytes for tensor in tensors if not tensor.is_meta)
 
 

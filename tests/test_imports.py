@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "longtake"
 
 LEAVES = {"errors", "timeline", "storyboard", "media", "boxes", "footage"}
 MODELS = {"models"}
+PROVENANCE = {"provenance"}
 PARTS = {"memory", "sampling", "slots", "enhance"}
 TAKES = {
     "__init__",
@@ -30,6 +31,7 @@ TAKES = {
     "decoding",
     "filling",
     "forecast",
+    "output",
 }
 BESIDE = ("train", "measure", "world")
 TOP = {"cli", "__main__", "studio", "scale"}
@@ -39,6 +41,8 @@ def allowed(unit: str) -> set[str]:
     """What a module or package at the top of longtake may import."""
     if unit in LEAVES:
         return LEAVES
+    if unit in PROVENANCE:
+        return LEAVES | PROVENANCE
     if unit in MODELS:
         return LEAVES | MODELS
     if unit in ("slots", "enhance"):
@@ -53,7 +57,7 @@ def allowed(unit: str) -> set[str]:
     if unit in BESIDE:
         return takes | set(BESIDE[BESIDE.index(unit) :])
     if unit in TOP:
-        return takes | {"journal"} | set(BESIDE) | TOP
+        return takes | PROVENANCE | {"journal"} | set(BESIDE) | TOP
     raise AssertionError(f"{unit} has no place; give it one here and in the docs")
 
 

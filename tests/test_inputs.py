@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from longtake import Pipeline, Settings, Snapshot, UserError
 from longtake.footage import cover
 from longtake.media import FragmentedMp4Writer, VideoFormat
 from tests.methods.kinds import FEW_STEP, KINDS
-from tests.tiny import TINY_WAN, tiny_patch_codec, tiny_pipeline, tiny_transformer, tiny_wan_codec
+from tests.tiny import tiny_patch_codec, tiny_pipeline, tiny_wan_codec
 
 PROMPT = "a red sphere rolls"
 IMAGE = np.random.default_rng(1).integers(0, 255, (16, 32, 3), np.uint8)
@@ -189,11 +188,3 @@ def test_a_take_from_a_video_can_be_restored(kind: str, after: int, beside: bool
 def test_what_cannot_be_used_is_refused_at_once(policy, given, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=message):
         tiny_pipeline(**policy).stream(PROMPT, num_frames=5, **given)
-
-
-def test_a_model_with_an_image_encoder_says_that_it_cannot_be_run_yet() -> None:
-    pipe = tiny_pipeline()
-    config = replace(TINY_WAN, image_dim=20, added_kv_proj_dim=TINY_WAN.dim)
-    pipe.backbone = tiny_transformer(config)
-    with pytest.raises(UserError, match="image encoder"):
-        pipe.stream(PROMPT, image=IMAGE)

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 import yaml
 from diffusers import AutoencoderKLWan
-from torch import nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from longtake.measure.random_weights import redraw
 from longtake.models.codec import Codec
 from longtake.models.hub import Checkpoint, Preset
+from longtake.models.image_encoder import ImageEncoder
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig, WanTransformer
@@ -26,19 +28,6 @@ TINY_WAN = WanConfig(
     freq_dim=32,
     text_dim=24,
 )
-
-
-def redraw(module: nn.Module, seed: int = 0) -> None:
-    """Draw every parameter anew: matrices scaled by fan-in, norm weights near one, the rest small."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim >= 2 and "table" not in name and "gamma" not in name:
-                parameter.copy_(noise / parameter[0].numel() ** 0.5)
-            else:
-                base = 1.0 if name.endswith("gamma") or ("norm" in name and name.endswith("weight")) else 0.0
-                parameter.copy_(base + 0.2 * noise)
 
 
 def tiny_transformer(config: WanConfig = TINY_WAN, seed: int = 0) -> WanTransformer:
@@ -97,6 +86,25 @@ def tiny_wan_codec(seed: int = 2) -> WanCodec:
     return WanCodec(vae.eval().requires_grad_(False))
 
 
+TINY_CLIP = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+}
+
+
+def tiny_clip(seed: int = 4) -> CLIPVisionModel:
+    """A random image encoder of transformers: five tokens a picture."""
+    encoder = CLIPVisionModel(CLIPVisionConfig(**TINY_CLIP))
+    redraw(encoder, seed)
+    return encoder.eval().requires_grad_(False)
+
+
 def tiny_pipeline(codec: Codec | None = None, **policy: object) -> Pipeline:
     """A pipeline of tiny random models; `policy` changes fields of the preset's policy."""
     codec = codec or tiny_patch_codec()
@@ -107,12 +115,42 @@ def tiny_pipeline(codec: Codec | None = None, **policy: object) -> Pipeline:
     return Pipeline(checkpoint, tiny_transformer(config), codec, text.requires_grad_(False))
 
 
-def tiny_folder(folder: Path, **policy: object) -> Path:
-    """The same model as `tiny_pipeline()`, saved as a folder that `longtake.load` opens."""
-    pipeline = tiny_pipeline(**policy)
-    assert isinstance(pipeline.codec, PatchCodec)
+TINY_CLIPS = {
+    "block": 3,
+    "window": {"kind": "clip", "frames": 3},
+    "position": {"kind": "absolute"},
+    "first_frame": "beside",
+    "source": None,
+}
+
+
+def tiny_image_pipeline(*, last: bool = False, **policy: object) -> Pipeline:
+    """A pipeline that makes clips of a picture (`last`: of two), as Wan's image-to-video models do."""
+    pipe = tiny_pipeline(tiny_wan_codec(), **TINY_CLIPS | {"last_frame": last} | policy)
+    channels, width = pipe.codec.latent_channels, TINY_CLIP["hidden_size"]
+    assert isinstance(width, int)
+    config = replace(
+        pipe.backbone.config,
+        in_channels=2 * channels + pipe.codec.temporal_stride,
+        image_dim=width,
+        added_kv_proj_dim=TINY_WAN.dim,
+        pos_embed_seq_len=10 if last else None,
+    )
+    pipe.backbone, pipe.image_encoder = tiny_transformer(config), ImageEncoder(tiny_clip())
+    return pipe
+
+
+def tiny_folder(folder: Path, pipeline: Pipeline | None = None, **policy: object) -> Path:
+    """The same model as `pipeline`, or `tiny_pipeline()`, saved as a folder that `longtake.load` opens."""
+    pipeline = pipeline or tiny_pipeline(**policy)
     pipeline.backbone.save_pretrained(folder / "transformer")
-    pipeline.codec.save_pretrained(folder / "codec")
+    if isinstance(pipeline.codec, WanCodec):
+        pipeline.codec.vae.save_pretrained(folder / "vae")
+    else:
+        assert isinstance(pipeline.codec, PatchCodec)
+        pipeline.codec.save_pretrained(folder / "codec")
+    if pipeline.image_encoder is not None:
+        pipeline.image_encoder.encoder.save_pretrained(folder / "image_encoder")
     pipeline.text_encoder.save(folder)
     (folder / "preset.yaml").write_text(yaml.safe_dump(pipeline.preset.model_dump(mode="json")))
     return folder

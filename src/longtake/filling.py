@@ -10,12 +10,14 @@ from longtake.errors import UserError
 from longtake.footage import ImageInput, Picture, VideoFile, VideoInput, cover, read_frames, read_image
 from longtake.models.codec import Codec
 from longtake.models.hub import Preset
-from longtake.models.intake import check_takes_image, check_takes_video
+from longtake.models.image_encoder import ImageEncoder
+from longtake.models.intake import check_has_image, check_takes_image, check_takes_video
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.given import steps_from
 from longtake.slots import Slot
 from longtake.slots.first_frame import FirstFrame
+from longtake.slots.pictures import Pictures
 from longtake.slots.source import Source, SourceRule
 from longtake.snapshot import Snapshot
 
@@ -26,20 +28,26 @@ class Filling:
 
     preset: Preset
     codec: Codec
+    image_encoder: ImageEncoder | None
     sampler: Sampler
     height: int
     width: int
 
     def fill(
-        self, image: ImageInput | None, video: VideoInput | None, strength: float | None
+        self,
+        image: ImageInput | None,
+        video: VideoInput | None,
+        strength: float | None,
+        last_image: ImageInput | None = None,
     ) -> tuple[Slot, ...]:
-        """The slots for an image, a video or neither. Raises UserError for what the model does not take."""
+        """The slots for an image (or two), a video or neither. Raises UserError for what the model does not take."""
+        check_has_image(self.preset, first=image is not None, last=last_image is not None)
         if image is not None and video is not None:
             raise UserError("both an image and a video given; give one of them")
         if strength is not None and video is None:
             raise UserError(f"strength {strength:g} given without a video; give a video, or leave it out")
         if image is not None:
-            return (self._first_frame(image),)
+            return (self._from_image(image, last_image),)
         return () if video is None else (self._source(video, strength),)
 
     def refill(self, snapshot: Snapshot, video: VideoInput | None) -> tuple[Slot, ...]:
@@ -49,13 +57,19 @@ class Filling:
         if FirstFrame.kind in kinds:
             tensors = snapshot.part(f"slot.{FirstFrame.kind}")
             slots.append(FirstFrame.from_dict(kinds[FirstFrame.kind], tensors))
+        if Pictures.kind in kinds:
+            slots.append(Pictures.restored(snapshot.part(f"slot.{Pictures.kind}"), self.codec))
         if Source.kind in kinds:
             slots.append(self._resumed(SourceRule(**kinds[Source.kind]), snapshot, video))
         return tuple(slots)
 
-    def _first_frame(self, image: ImageInput) -> FirstFrame:
+    def _from_image(self, image: ImageInput, last_image: ImageInput | None) -> Slot:
         entry = check_takes_image(self.preset)
         picture = cover(read_image(image), self.width, self.height)
+        if entry == "beside":
+            assert self.image_encoder is not None  # a model of this kind is opened with one
+            last = None if last_image is None else cover(read_image(last_image), self.width, self.height)
+            return Pictures.encode(picture, last, self.codec, self.image_encoder)
         return FirstFrame.encode(picture, self.codec, entry, self.preset.policy.block)
 
     def _source(self, video: VideoInput, strength: float | None) -> Source:

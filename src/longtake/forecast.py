@@ -6,6 +6,7 @@ of the transformer and the codec are run on tensors without contents. Nothing is
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from longtake.models.device import compute_device, compute_dtype, free_bytes
 from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
+from longtake.models.image_encoder import parameters_of
 from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
-from longtake.models.passes import pass_bytes
-from longtake.models.plan import GIB, RESIDENT, CodecNeed, MemoryPlan, Profile, Weights
+from longtake.models.passes import IMAGE_TOKENS, pass_bytes
+from longtake.models.plan import GIB, PROFILES, RESIDENT, CodecNeed, MemoryPlan, Profile, Weights
 from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
@@ -32,9 +34,6 @@ from longtake.models.wan import WanConfig
 from longtake.models.wan_codec import WanCodec
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
-
-IMAGE_ENCODER_PARAMETERS = 632_076_800
-"""Of the CLIP ViT-H image encoder that Wan's image-to-video models read with."""
 
 SURELY_ENOUGH = 0.15
 """Weights and past below this share of the free memory leave no doubt that the rest fits too."""
@@ -63,11 +62,11 @@ def forecast(
         outer=sizes.outer_parameters * item,
         layers=sizes.num_layers,
         kv=planned_bytes(policy, config, grid, dtype),
-        context=2 * prompts * sizes.num_layers * length * sizes.dim * item,
+        context=2 * prompts * sizes.num_layers * (length + _image_tokens(config)) * sizes.dim * item,
         work=_work(checkpoint.preset, config, grid, length, dtype),
         text=text.parameters * text_itemsize,
         text_work=text.work(length, text_itemsize),
-        image=0 if config.image_dim is None else IMAGE_ENCODER_PARAMETERS * item,
+        image=_image(checkpoint, config),
         codec=whole,
         tiled_codec=tiled,
         fetched=2 if device.type == "cuda" else 1,
@@ -101,6 +100,29 @@ def choose(
         return RESIDENT
     plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device)
     return plan.best(free, formats(device)).profile
+
+
+def profile_for(
+    checkpoint: Checkpoint, name: str | None, dtype: torch.dtype, device: torch.device
+) -> Profile:
+    """The profile of that name, or the one that fits here, with a warning when that is not the plain one.
+
+    Raises UserError for a name that is not known.
+    """
+    known = {profile.name: profile for profile in PROFILES}
+    if name is not None:
+        if name not in known:
+            raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
+        return known[name]
+    native = checkpoint.preset.native
+    chosen = choose(checkpoint, width=native.width, height=native.height, dtype=dtype, device=device)
+    if chosen is not RESIDENT:
+        warnings.warn(
+            f"{checkpoint.preset.name} does not fit here as a whole; it runs under the profile {chosen.name!r} "
+            f"(`longtake doctor --model {checkpoint.preset.name}` says what that means)",
+            stacklevel=3,
+        )
+    return chosen
 
 
 def check_memory(checkpoint: Checkpoint, *, width: int, height: int) -> None:
@@ -187,6 +209,18 @@ def _config(checkpoint: Checkpoint, name: PartName) -> dict[str, Any] | None:
     place = checkpoint.parts.get(name)
     path = Path() if place is None else place.path / "config.json"
     return read_json(path) if path.is_file() else None
+
+
+def _image_tokens(config: WanConfig) -> int:
+    """Image tokens that cross-attention reads."""
+    return 0 if config.image_dim is None else config.pos_embed_seq_len or IMAGE_TOKENS
+
+
+def _image(checkpoint: Checkpoint, config: WanConfig) -> int:
+    """Bytes of the image encoder, which reads in float32; 0 where there is none."""
+    if config.image_dim is None:
+        return 0
+    return parameters_of(_config(checkpoint, "image_encoder")) * torch.float32.itemsize
 
 
 def _text(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[TextNetwork, int, int]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from longtake.chunk import Observer
@@ -22,53 +19,51 @@ from longtake.engine import Engine, TakeState
 from longtake.errors import UserError
 from longtake.filling import Filling
 from longtake.footage import ImageInput, VideoInput
-from longtake.forecast import choose
+from longtake.forecast import profile_for
 from longtake.methods import Kind
 from longtake.methods.build import build
-from longtake.models.codec import Codec, frames_for_latents
+from longtake.models.codec import Codec, frames_for_latents, latents_for_frames
 from longtake.models.device import compute_device, compute_dtype
 from longtake.models.download import Line, obtain
 from longtake.models.hub import Checkpoint
+from longtake.models.image_encoder import ImageEncoder
 from longtake.models.opening import open_model
-from longtake.models.plan import PROFILES, RESIDENT, Profile
 from longtake.models.policy import Policy
 from longtake.models.text import TextEncoder
 from longtake.models.wan import TextContext, WanTransformer
+from longtake.output import OUTPUT_TYPES, OutputType, VideoOutput, as_type
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, PreparedNoise
 from longtake.settings import Settings, warn_of_length
+from longtake.slots import Slot
+from longtake.slots.pictures import Pictures
 from longtake.slots.source import Source
 from longtake.snapshot import Snapshot
 from longtake.take import Take
 from longtake.timeline import Timeline
 
-OutputType = Literal["np", "pil", "pt", "latent"]
-OUTPUT_TYPES = ("np", "pil", "pt", "latent")
 DEFAULT_SECONDS = 4
 
 StepCallback = Callable[["Pipeline", int, float, dict[str, Tensor]], dict[str, Tensor]]
 """diffusers' `callback_on_step_end(pipe, step, timestep, callback_kwargs) → dict`; the dict holds `latents`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VideoOutput:
-    """What a call of the pipeline returns."""
-
-    frames: Any
-    """A batch of one video: floats `[1, T, H, W, 3]` in 0…1 ("np"), a list of lists of images ("pil"), floats
-    `[1, T, 3, H, W]` in 0…1 ("pt"), or latents `[1, C, T, h, w]` ("latent")."""
-
-
 class Pipeline:
     """A model ready to generate. Any number of takes can be made with it, each with its own state."""
 
     def __init__(
-        self, checkpoint: Checkpoint, backbone: WanTransformer, codec: Codec, text_encoder: TextEncoder
+        self,
+        checkpoint: Checkpoint,
+        backbone: WanTransformer,
+        codec: Codec,
+        text_encoder: TextEncoder,
+        image_encoder: ImageEncoder | None = None,
     ) -> None:
         self.preset = checkpoint.preset
         self.backbone = backbone
         self.codec = codec
         self.text_encoder = text_encoder
+        self.image_encoder = image_encoder
 
     @classmethod
     def from_pretrained(
@@ -88,7 +83,7 @@ class Pipeline:
         """
         checkpoint, device = obtain(model, line), compute_device()
         dtype = torch_dtype or compute_dtype().dtype
-        chosen = _profile(checkpoint, profile, dtype, device)
+        chosen = profile_for(checkpoint, profile, dtype, device)
         networks = open_model(checkpoint, dtype=dtype, device=device, profile=chosen, allow_pt=allow_pt)
         return cls(checkpoint, *networks)
 
@@ -145,6 +140,7 @@ class Pipeline:
         settings: Settings | None = None,
         latents: Tensor | None = None,
         image: ImageInput | None = None,
+        last_image: ImageInput | None = None,
         video: VideoInput | None = None,
         strength: float | None = None,
         observers: Sequence[Observer] = (),
@@ -154,20 +150,23 @@ class Pipeline:
         """A take of `prompt` (or of a timeline), endless unless `num_frames` is given. Iterate it for chunks.
 
         seed: decides every random number; one is drawn when neither it nor `generator` (read for its
-        `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. image: the first frame. video:
-        what the take is made from, a file or an iterable of frames that may be live; the take ends with it, and
-        `strength` says how much of it is replaced. Both are scaled and cut to the take's size. decode_beside: see
-        `Take`; by default where a GPU decodes. Raises UserError for values that cannot be used.
+        `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. image: the first frame;
+        last_image: the last of a clip. video: what the take is made from, a file or an iterable of frames that may be
+        live; the take ends with it, and `strength` says how much of it is replaced. All are scaled and cut to the
+        take's size. decode_beside: see `Take`; by default where a GPU decodes. Raises UserError for values that cannot
+        be used.
         """
         timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
         seed = _seed(seed, generator)
         settings = settings or Settings()
-        engine = self._engine(settings, from_video=video is not None)
+        slots = self._filling(settings).fill(image, video, strength, last_image)
+        engine = self._engine(settings, slots)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
             raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
         if video is None:
             warn_of_length(self.preset, num_frames, self.codec.temporal_stride)
-        slots = self._filling(settings, engine).fill(image, video, strength)
+        if last_image is not None and num_frames is not None:
+            latents_for_frames(num_frames, self.codec.temporal_stride)  # or it would not be the last
         director = Director(timeline.cues, interpolate=self.preset.policy.interpolate)
         return Take(
             engine,
@@ -189,13 +188,9 @@ class Pipeline:
         the source video is not there any more.
         """
         settings = Settings(**snapshot.meta["settings"])
-        engine = self._engine(settings, from_video=Source.kind in snapshot.meta["slots"])
-        return Take.restored(
-            engine,
-            snapshot,
-            self._filling(settings, engine).refill(snapshot, video),
-            decode_beside=self._decodes_beside(decode_beside),
-        )
+        slots = self._filling(settings).refill(snapshot, video)
+        engine = self._engine(settings, slots)
+        return Take.restored(engine, snapshot, slots, decode_beside=self._decodes_beside(decode_beside))
 
     def __call__(
         self,
@@ -210,6 +205,7 @@ class Pipeline:
         generator: torch.Generator | None = None,
         latents: Tensor | None = None,
         image: ImageInput | None = None,
+        last_image: ImageInput | None = None,
         video: VideoInput | None = None,
         strength: float | None = None,
         output_type: OutputType = "np",
@@ -217,7 +213,7 @@ class Pipeline:
     ) -> VideoOutput:
         """Make a whole clip, with the arguments of diffusers' video pipelines.
 
-        It is as long as `video`, or four seconds by default. See `stream` for image, video and strength.
+        It is as long as `video`, or four seconds by default. See `stream` for images, video and strength.
         """
         if output_type not in OUTPUT_TYPES:
             raise UserError(f"output_type {output_type!r} is unknown; use one of {', '.join(OUTPUT_TYPES)}")
@@ -237,6 +233,7 @@ class Pipeline:
             settings=settings,
             latents=latents,
             image=image,
+            last_image=last_image,
             video=video,
             strength=strength,
             callback_on_step_end=callback_on_step_end,
@@ -244,18 +241,15 @@ class Pipeline:
         chunks = list(take)
         if output_type == "latent":
             return VideoOutput(frames=torch.cat([chunk.latents for chunk in chunks], dim=2))
-        return VideoOutput(frames=_as(output_type, np.concatenate([chunk.frames for chunk in chunks])))
+        return VideoOutput(frames=as_type(output_type, np.concatenate([chunk.frames for chunk in chunks])))
 
-    def _engine(self, settings: Settings, *, from_video: bool) -> Engine:
+    def _engine(self, settings: Settings, slots: Sequence[Slot]) -> Engine:
         """What a take is made with. A take from a video is one rollout: its latent frames follow the source's."""
-        if self.backbone.config.image_dim is not None:
-            raise UserError(
-                f"{self.name!r} reads its image by an image encoder, which longtake does not run yet; "
-                "for a take from an image use mini, causal-forcing-frame or self-forcing"
-            )
         preset, stride = settings.applied(self.preset), self.codec.spatial_stride
+        from_video = any(slot.kind == Source.kind for slot in slots)
         policy = preset.policy.model_copy(update={"rollout": None}) if from_video else preset.policy
-        height, width = settings.size(preset, stride * self.backbone.config.patch_size[1])
+        height, width = self._size(settings)
+        tokens = next((slot.tokens for slot in slots if isinstance(slot, Pictures)), None)
         scale, sampler = settings.scale(preset), settings.sampler(preset)
         method = build(policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
         return Engine(
@@ -263,25 +257,36 @@ class Pipeline:
             settings=asdict(settings),
             method=method,
             codec=self.codec,
-            read_text=self._read_text,
+            read_text=partial(self._read_text, image=tokens),
             null_prompt=None if scale == 1 else settings.negative_prompt,
-            latent_shape=(self.backbone.config.in_channels, height // stride, width // stride),
+            latent_shape=(self.backbone.config.out_channels, height // stride, width // stride),
             fps=self.fps,
         )
 
-    def _filling(self, settings: Settings, engine: Engine) -> Filling:
-        height, width = (side * self.codec.spatial_stride for side in engine.latent_shape[1:])
-        preset, sampler = settings.applied(self.preset), settings.sampler(self.preset)
-        return Filling(preset=preset, codec=self.codec, sampler=sampler, height=height, width=width)
+    def _filling(self, settings: Settings) -> Filling:
+        height, width = self._size(settings)
+        return Filling(
+            preset=settings.applied(self.preset),
+            codec=self.codec,
+            image_encoder=self.image_encoder,
+            sampler=settings.sampler(self.preset),
+            height=height,
+            width=width,
+        )
+
+    def _size(self, settings: Settings) -> tuple[int, int]:
+        return settings.size(self.preset, self.codec.spatial_stride * self.backbone.config.patch_size[1])
 
     def _decodes_beside(self, wanted: bool | None) -> bool:
         return next(self.codec.parameters()).device.type == "cuda" if wanted is None else wanted
 
-    def _read_text(self, mix: Sequence[tuple[str, float]]) -> TextContext:
+    def _read_text(self, mix: Sequence[tuple[str, float]], *, image: Tensor | None) -> TextContext:
         embeddings = self.text_encoder.encode([prompt for prompt, _ in mix]).cpu()
         weights = torch.tensor([weight for _, weight in mix])
         blended = (weights[:, None, None] * embeddings).sum(0, keepdim=True)
-        return self.backbone.text_context(blended.to(self.backbone.device, self.backbone.dtype))
+        device, dtype = self.backbone.device, self.backbone.dtype
+        tokens = None if image is None else image.to(device, dtype)
+        return self.backbone.text_context(blended.to(device, dtype), tokens)
 
     def _on_step(self, callback: StepCallback | None) -> OnStep | None:
         if callback is None:
@@ -289,32 +294,7 @@ class Pipeline:
         return lambda step, timestep, latents: callback(self, step, timestep, {"latents": latents})["latents"]
 
 
-def _profile(checkpoint: Checkpoint, name: str | None, dtype: torch.dtype, device: torch.device) -> Profile:
-    """The profile of that name, or the one that fits here."""
-    known = {profile.name: profile for profile in PROFILES}
-    if name is not None:
-        if name not in known:
-            raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
-        return known[name]
-    native = checkpoint.preset.native
-    chosen = choose(checkpoint, width=native.width, height=native.height, dtype=dtype, device=device)
-    if chosen is not RESIDENT:
-        warnings.warn(
-            f"{checkpoint.preset.name} does not fit here as a whole; it runs under the profile {chosen.name!r} "
-            f"(`longtake doctor --model {checkpoint.preset.name}` says what that means)",
-            stacklevel=3,
-        )
-    return chosen
-
-
 def _seed(seed: int | None, generator: torch.Generator | None) -> int:
     if seed is not None:
         return seed
     return secrets.randbits(31) if generator is None else generator.initial_seed() % 2**63
-
-
-def _as(output_type: OutputType, frames: NDArray[np.uint8]) -> Any:
-    if output_type == "pil":
-        return [[Image.fromarray(frame) for frame in frames]]
-    floats = frames.astype(np.float32)[None] / 255
-    return floats if output_type == "np" else torch.from_numpy(floats).permute(0, 1, 4, 2, 3)

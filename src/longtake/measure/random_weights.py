@@ -16,7 +16,7 @@ def redraw(module: nn.Module, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
         if parameter.ndim >= 2 and "table" not in name and "gamma" not in name:
-            parameter.normal_(generator=generator).mul_(parameter[0].numel() ** -0.5)
+            parameter.normal_(generator=generator).div_(parameter[0].numel() ** 0.5)
         else:
             base = 1.0 if name.endswith("gamma") or ("norm" in name and name.endswith("weight")) else 0.0
             parameter.normal_(generator=generator).mul_(0.2).add_(base)

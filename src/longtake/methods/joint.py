@@ -48,9 +48,8 @@ class Joint:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`."""
-        velocity = guided(
-            predictor(self.backbone), conditions.text, conditions.null_text, self.guidance_scale
-        )
+        predict = predictor(self.backbone, beside=conditions.given.beside)
+        velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
         return self.sampler.advance(
             velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
         )

@@ -10,10 +10,17 @@ from longtake.models.wan import TextContext, WanTransformer
 from longtake.sampling.guidance import Predict
 
 
-def predictor(backbone: WanTransformer, attention: AttentionRule | None = None) -> Predict:
-    """`(latents [B, C, T, H, W], timestep [B, T], text) → velocity`; without a rule every frame sees every other."""
+def predictor(
+    backbone: WanTransformer, attention: AttentionRule | None = None, *, beside: Tensor | None = None
+) -> Predict:
+    """`(latents [B, C, T, H, W], timestep [B, T], text) → velocity`; without a rule every frame sees every other.
+
+    beside: `Given.beside`.
+    """
 
     def predict(latents: Tensor, timestep: Tensor, text: TextContext) -> Tensor:
+        if beside is not None:
+            latents = torch.cat([latents, beside.expand(len(latents), -1, -1, -1, -1)], 1)
         latents, timestep = latents.to(backbone.device, backbone.dtype), timestep.to(backbone.device)
         velocity: Tensor = backbone(latents, timestep, text, attention=attention)
         return velocity.to("cpu", torch.float32)

@@ -66,7 +66,9 @@ class Preset(Data):
     @property
     def needed(self) -> tuple[PartName, ...]:
         """Parts that it cannot generate without."""
-        return tuple(name for name in self.parts or WEIGHT_FOLDERS if name not in OPTIONAL)
+        if self.parts:
+            return tuple(name for name in self.parts if name not in OPTIONAL)
+        return (*WEIGHT_FOLDERS, "image_encoder") if self.policy.first_frame == "beside" else WEIGHT_FOLDERS
 
     @property
     def terms(self) -> str:
@@ -169,5 +171,6 @@ def find(model: str | Path) -> Checkpoint:
 
 
 def _in_folder(preset: Preset, folder: Path) -> Checkpoint:
-    found = {name: Located.in_folder(folder, name) for name in ("tiny_codec", "lora", *WEIGHT_FOLDERS)}
+    names: tuple[PartName, ...] = ("tiny_codec", "lora", "image_encoder", *WEIGHT_FOLDERS)
+    found = {name: Located.in_folder(folder, name) for name in names}
     return Checkpoint(preset=preset, folder=folder, parts={k: place for k, place in found.items() if place})

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from longtake.errors import UserError
 from longtake.models.hub import Preset, presets
+from longtake.models.policy import FirstFrameEntry
 from longtake.models.steps import SourceSpec
 
 
-def check_takes_image(preset: Preset) -> Literal["prefix", "alone", "repeat"]:
+def check_takes_image(preset: Preset) -> FirstFrameEntry:
     """How an image begins a take of this model; UserError when it takes none."""
     if preset.policy.first_frame is None:
         raise UserError(f"{preset.name!r} takes no image; use {_others('first_frame')}")
     return preset.policy.first_frame
+
+
+def check_has_image(preset: Preset, *, first: bool, last: bool) -> None:
+    """Refuse a take without the image that this model cannot do without, or with a last one that it does not take."""
+    if preset.policy.first_frame == "beside" and not first:
+        raise UserError(f"{preset.name!r} makes video from a picture; give an image")
+    if last and not preset.policy.last_frame:
+        others = [name for name, other in presets().items() if other.policy.last_frame]
+        instead = f"use {', '.join(others)}, or " if others else ""
+        raise UserError(f"{preset.name!r} takes no last image; {instead}leave it out")
 
 
 def check_takes_video(preset: Preset) -> SourceSpec:

@@ -13,6 +13,7 @@ from longtake.models.codec import Codec
 from longtake.models.codecs import open_codec
 from longtake.models.files import PT_SUFFIXES
 from longtake.models.hub import Checkpoint
+from longtake.models.image_encoder import ImageEncoder
 from longtake.models.lora import read_lora
 from longtake.models.offload import FileShelf, Layerwise, Shelf
 from longtake.models.plan import RESIDENT, Profile
@@ -28,6 +29,8 @@ class Networks(NamedTuple):
     backbone: WanTransformer
     codec: Codec
     text_encoder: TextEncoder
+    image_encoder: ImageEncoder | None = None
+    """For models that read pictures through one."""
 
 
 def open_model(
@@ -63,6 +66,9 @@ def open_model(
         backbone=backbone,
         codec=TiledCodec(codec) if profile.tiled else codec,
         text_encoder=_text_encoder(checkpoint, device, profile, allow_pt),
+        image_encoder=None
+        if backbone.config.image_dim is None
+        else _image_encoder(checkpoint, device, profile, allow_pt),
     )
 
 
@@ -88,6 +94,17 @@ def _shelf(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> 
             "`longtake convert` makes a folder of it that can"
         )
     return FileShelf.of(path, dtype)
+
+
+def _image_encoder(
+    checkpoint: Checkpoint, device: torch.device, profile: Profile, allow_pt: bool
+) -> ImageEncoder:
+    """It reads a take's pictures once, in float32 as published; where memory is short, on the CPU."""
+    return ImageEncoder.from_files(
+        checkpoint.part("image_encoder").path,
+        allow_pt=allow_pt,
+        device=device if profile.text_stays else torch.device("cpu"),
+    )
 
 
 def _text_encoder(

@@ -10,6 +10,9 @@ from longtake.models.attention import CachedContext, Grid, KeyValue
 from longtake.models.meter import FusedAttention, LiveBytes
 from longtake.models.wan import WanConfig, WanTransformer
 
+IMAGE_TOKENS = 257
+"""Of one picture, as CLIP ViT-H makes them."""
+
 
 def pass_bytes(
     config: WanConfig,
@@ -43,7 +46,8 @@ def _peak(
             KeyValue(torch.empty(room, dtype=dtype), torch.empty(room, dtype=dtype))
             for _ in range(config.num_layers)
         )
-        image = None if config.image_dim is None else torch.empty(1, 257, config.image_dim, dtype=dtype)
+        tokens = config.pos_embed_seq_len or IMAGE_TOKENS
+        image = None if config.image_dim is None else torch.empty(1, tokens, config.image_dim, dtype=dtype)
         context = model.text_context(torch.empty(rows, text_length, config.text_dim, dtype=dtype), image)
         shape = (rows, config.in_channels, frames, grid.height * ph, grid.width * pw)
         latents, timestep = torch.empty(shape, dtype=dtype), torch.empty(rows, frames)

@@ -77,7 +77,7 @@ class MemoryPlan:
     text_work: int
     """Most that reading a prompt needs beside them."""
     image: int = 0
-    """Weights of the image encoder, where there is one."""
+    """Weights of the image encoder, where there is one; it goes where the text encoder goes."""
     codec: CodecNeed
     tiled_codec: CodecNeed
     fetched: int = 1
@@ -111,7 +111,8 @@ class MemoryPlan:
     @property
     def peak(self) -> int:
         """Most that is held at once: while a prompt is read, while a block is denoised, or while it is decoded."""
-        rest = self.image + self.decoder.weights
+        image_elsewhere = self.text_elsewhere and not self.profile.text_stays
+        rest = self.decoder.weights + (0 if image_elsewhere else self.image)
         asleep = self.weights - self._fetched
         take = self.kv + self.context + self.decoder.stream + self._work(self.decoder)
         reading = asleep + self.text + self.text_work

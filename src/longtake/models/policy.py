@@ -37,6 +37,7 @@ __all__ = [
     "WindowSpec",
 ]
 
+FirstFrameEntry = Literal["prefix", "alone", "repeat", "beside"]
 PolicyKind = Literal["causal", "joint", "rolling", "stream-batch"]
 
 
@@ -126,9 +127,12 @@ class Policy(Data):
     """Strength of classifier-free guidance; 1 is off."""
     sampler: SamplerSpec
     """From noise to clean latents."""
-    first_frame: Literal["prefix", "alone", "repeat"] | None = None
+    first_frame: FirstFrameEntry | None = None
     """How an image begins a take: known first frame of the first block ("prefix"), a block by itself before all
-    others ("alone"), repeated until it fills the first block ("repeat"); None: the checkpoint takes no image."""
+    others ("alone"), repeated until it fills the first block ("repeat"); or as channels beside the latents and as
+    image tokens, which the checkpoint cannot do without ("beside"). None: the checkpoint takes no image."""
+    last_frame: bool = False
+    """Whether an image may end the clip too, which goes with "beside"."""
     source: SourceSpec | None = SourceSpec()
     """How a source video is given; None: it takes none."""
 
@@ -202,6 +206,14 @@ class Policy(Data):
                 raise ValueError(
                     f"sampler 'rolling' needs a rolling window of {flight} or more: its sink and a block a step"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pictures(self) -> Self:
+        if self.first_frame == "beside" and (self.kind != "joint" or self.rollout is not None):
+            raise ValueError("first_frame 'beside' goes with window 'clip' and no rollout")
+        if self.last_frame and self.first_frame != "beside":
+            raise ValueError("last_frame goes with first_frame 'beside'; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -47,6 +47,8 @@ class Given:
     """How much of the source is replaced by noise, above 0; at 1 nothing of it is left."""
     begin: float | None = None
     """Timestep of the first step, in place of the sampler's own; None begins where `strength` falls."""
+    beside: Tensor | None = None
+    """`[1, K, T, H, W]`, channels that the network reads beside the latents in every pass; None for most models."""
 
     def __post_init__(self) -> None:
         check_strength(self.strength)
