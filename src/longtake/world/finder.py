@@ -51,20 +51,32 @@ class Finder(nn.Module):
 
     def forward(self, frames_BTCHW: Tensor) -> Found:
         batch, time = frames_BTCHW.shape[:2]
-        half = F.avg_pool2d(frames_BTCHW.flatten(0, 1), 2).unflatten(0, (batch, time))
-        views = torch.cat([half, 4.0 * lagged(half, self.config.camera_lag)], 2)
-        fine = self.fine(self.stem(views.flatten(0, 1)))
-        coarse = self.wide(self.down(fine))
+        fine, coarse = self._pictures(frames_BTCHW)
         mixed = F.silu(fine + F.interpolate(self.lateral(coarse), scale_factor=2.0))
         maps = self.maps(mixed).unflatten(0, (batch, time))
-        moments = torch.cat([coarse.mean((2, 3)), coarse.std((2, 3)), coarse.amax((2, 3))], 1)
-        scene = F.silu(self.scene(moments)).unflatten(0, (batch, time))
+        scene = self._scene(coarse).unflatten(0, (batch, time))
         return Found(
             maps=maps,
             present=self._presence(maps, mixed.unflatten(0, (batch, time))),
             ground=self.ground(scene.mean(1)),
             legible=self.legible(torch.cat([scene.mean(1), scene.amax(1)], 1)).squeeze(1),
         )
+
+    def scene_features(self, frames_BTCHW: Tensor) -> Tensor:
+        """What each frame is described by as a whole, [B, T, C]."""
+        _, coarse = self._pictures(frames_BTCHW)
+        return self._scene(coarse).unflatten(0, frames_BTCHW.shape[:2])
+
+    def _pictures(self, frames_BTCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of all frames on the fine grid and on the coarse one, [B·T, C, h, w] each."""
+        half = F.avg_pool2d(frames_BTCHW.flatten(0, 1), 2).unflatten(0, frames_BTCHW.shape[:2])
+        views = torch.cat([half, 4.0 * lagged(half, self.config.camera_lag)], 2)
+        fine = self.fine(self.stem(views.flatten(0, 1)))
+        return fine, self.wide(self.down(fine))
+
+    def _scene(self, coarse: Tensor) -> Tensor:
+        moments = torch.cat([coarse.mean((2, 3)), coarse.std((2, 3)), coarse.amax((2, 3))], 1)
+        return F.silu(self.scene(moments))
 
     def _presence(self, maps: Tensor, mixed: Tensor) -> Tensor:
         share = maps.softmax(2)[:, :, :-1].flatten(3)

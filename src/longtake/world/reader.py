@@ -183,6 +183,20 @@ class Reader:
         return [_mean([window[b] for window in by_window]) for b in range(len(clips))]
 
     @torch.no_grad()
+    def features(self, clips: np.ndarray, fps: float | None = None) -> np.ndarray:
+        """What clips uint8 [B, T, H, W, 3] look like to the reader, float64 [B, D]: the mean over windows of what its
+        networks make of whole pictures and of their movement, before any answer is drawn from it."""
+        frames = self._prepare(clips, fps)
+        windows = [frames[:, start : start + self.config.window] for start in self._starts(frames.shape[1])]
+        each = [torch.cat([self._features(part) for part in window.split(_BATCH)]) for window in windows]
+        return torch.stack(each).mean(0).double().numpy()
+
+    def _features(self, frames: Tensor) -> Tensor:
+        scene = self.net.finder.scene_features(frames)
+        drift, _ = self.net.drift(frames)
+        return torch.cat([scene.mean(1), scene.std(1), self.net.drift.course(drift)], 1)
+
+    @torch.no_grad()
     def regions(self, frames: np.ndarray, colour: str) -> np.ndarray:
         """Share of each map cell that a colour covers, [T, grid, grid], in frames uint8 [T, H, W, 3]."""
         shares = [

@@ -81,7 +81,8 @@ class Ledger:
     def place(self) -> tuple[int, int]:
         """Video of `train` and clip of it that come next."""
         sidecars = self.sidecars()
-        return tuple(sidecars[-1]["next"]) if sidecars else (0, 0)  # type: ignore[return-value]
+        video, clip = sidecars[-1]["next"] if sidecars else (0, 0)
+        return video, clip
 
     def sidecars(self) -> list[dict[str, Any]]:
         """Of all finished training shards, oldest first."""
