@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from longtake.errors import UserError
+
 if TYPE_CHECKING:
     from longtake.measure.bench import Bench
     from longtake.measure.results import Result
@@ -274,6 +276,49 @@ def metrics(
     from longtake.measure.instruments import metric_speed as measure
 
     _finish(measure(frames, (64, 128, 256), _progress), out, as_json)
+
+
+@app.command()
+def film(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the videos; those that are there stay.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="streamingt2v, toybox, or a YAML file.")
+    ] = "toybox",
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="Other than the protocol's.", show_default=False)
+    ] = None,
+    model: Model = "mini",
+    threads: Threads = None,
+) -> None:
+    """Make the videos of a protocol, for `longtake eval` and for VBench."""
+    from longtake.measure.protocol import film_protocol, read_protocol
+
+    what = read_protocol(protocol)
+    film_protocol(_pipeline(model, threads), what, out, _progress, frames=frames)
+    typer.echo(f"measure them: longtake eval {out} --prompts {out / 'prompts.txt'}", err=True)
+
+
+@app.command()
+def vbench(
+    videos: Annotated[Path, typer.Option("--videos", help="Folder made by `longtake bench film`.")],
+    layout: Annotated[Path, typer.Option("--layout", help="Empty folder for VBench's own names.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of VBench's results.")] = Path("vbench"),
+    as_json: AsJson = False,
+) -> None:
+    """Lay videos out for VBench, and run it when it is installed."""
+    from longtake.measure.vbench import lay_out, run_vbench
+
+    files = sorted(videos.glob("*.mp4"))
+    try:
+        prompts = (videos / "prompts.txt").read_text(encoding="utf-8").splitlines()
+        lay_out(list(zip(files, prompts, strict=True)), layout)
+    except (OSError, ValueError) as reason:
+        raise UserError(f"{videos} needs one prompt a video in prompts.txt ({reason})") from None
+    figures = run_vbench(layout, out)
+    rows = {figure.name: figure.value for figure in figures}
+    typer.echo(
+        json.dumps(rows) if as_json else "\n".join(f"{name}: {value:.4g}" for name, value in rows.items())
+    )
 
 
 @app.command()
