@@ -50,7 +50,7 @@ class Tail:
             end=self.end + size,
             fragments=self.fragments + 1,
             frames=self.frames + _frames(fragment),
-            decode_time=self.decode_time + _frames(fragment) * _ticks_a_frame(fragment),
+            decode_time=self.decode_time + ticks(fragment),
         )
 
 
@@ -62,6 +62,18 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
     end = len(data) if end is None else end
     while start + _HEADER.size <= end:
         size, kind = _HEADER.unpack_from(data, start)
+        if size < _HEADER.size or start + size > end:
+            return
+        yield Box(kind=kind, start=start, end=start + size)
+        start += size
+
+
+def top(file: BinaryIO) -> Iterator[Box]:
+    """The boxes at the top of a file, by their headers; stops at the first that is not whole."""
+    end, start = file.seek(0, 2), 0
+    while start + _HEADER.size <= end:
+        file.seek(start)
+        size, kind = _HEADER.unpack(file.read(_HEADER.size))
         if size < _HEADER.size or start + size > end:
             return
         yield Box(kind=kind, start=start, end=start + size)
@@ -91,6 +103,22 @@ def place(fragment: bytes, *, sequence: int, decode_time: int) -> bytes:
     struct.pack_into(">I", patched, find(fragment, b"moof", b"mfhd").body + 4, sequence)
     struct.pack_into(">Q", patched, find(fragment, b"moof", b"traf", b"tfdt").body + 4, decode_time)
     return bytes(patched)
+
+
+def timescale(init: bytes) -> int:
+    """Ticks a second of the track."""
+    header = find(init, b"moov", b"trak", b"mdia", b"mdhd")
+    return int(struct.unpack_from(">I", init, header.body + (20 if init[header.body] else 12))[0])
+
+
+def sequence(fragment: bytes) -> int:
+    """The number of a fragment, from 1."""
+    return int(struct.unpack_from(">I", fragment, find(fragment, b"moof", b"mfhd").body + 4)[0])
+
+
+def ticks(fragment: bytes) -> int:
+    """How long a fragment is, in ticks of the track."""
+    return _frames(fragment) * _ticks_a_frame(fragment)
 
 
 def whole_tail(file: BinaryIO, init: bytes) -> Tail | None:

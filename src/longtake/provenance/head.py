@@ -1,0 +1,84 @@
+"""The manifest in the head of a file: is it whole, who signed it, what does it say?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from longtake.provenance import development, jumbf, manifest
+from longtake.provenance.library import Findings
+from longtake.provenance.report import Problem, Report, Trust
+
+_WORDS = {
+    "assertion.bmffHash.mismatch": "it was changed after it was signed",
+    "claimSignature.mismatch": "its manifest was changed after it was signed",
+    "assertion.hashedURI.mismatch": "its manifest was changed after it was signed",
+    "signingCredential.expired": "the signer's certificate has expired, so its signature cannot be checked",
+    "signingCredential.invalid": "the signer's certificate is not one that C2PA accepts",
+    "signingCredential.revoked": "the signer's certificate was withdrawn",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The boxes before the pictures that say where these come from."""
+
+    ftyp: bytes
+    """The first box of the file."""
+    uuid: bytes
+    """The box of the manifest."""
+    manifest: jumbf.Manifest
+    """The active manifest in it."""
+
+    def describe(self, report: Report, findings: Findings) -> Report:
+        """The report with what the manifest says, and what is wrong with it."""
+        found = findings.manifest
+        generator = (found.get("claim_generator_info") or [{}])[0]
+        made_from = [each.get("title", "") for each in found.get("ingredients") or ()]
+        leaf = x509.load_der_x509_certificate(self.manifest.leaf())
+        return replace(
+            report,
+            problems=(*report.problems, *self._problems(findings)),
+            trust=_trust(leaf, findings),
+            signer=_name(leaf),
+            generator=" ".join(filter(None, [generator.get("name", "?"), generator.get("version", "")])),
+            take={key: value for key, value in self.take().items() if key != manifest.FTYP},
+            made_from=tuple(made_from),
+        )
+
+    def take(self) -> Mapping[str, Any]:
+        """Our own assertion; empty in a manifest of others."""
+        said = self.manifest.assertion(manifest.TAKE)
+        return said if isinstance(said, Mapping) else {}
+
+    def _problems(self, findings: Findings) -> Iterator[Problem]:
+        for code, explanation in findings.failures:
+            yield Problem(code=code, what=_WORDS.get(code, f"its manifest is wrong: {explanation or code}"))
+        said = self.take()
+        if not said:
+            return  # what follows is known of our own manifests only
+        if said.get(manifest.FTYP) != hashlib.sha256(self.ftyp).hexdigest():
+            yield Problem(code="longtake.ftyp.mismatch", what="its file type was changed after it was signed")
+        if not jumbf.is_as_written(self.uuid):
+            yield Problem(code="longtake.frame.mismatch", what="the frame of its manifest was changed")
+
+
+def _trust(leaf: x509.Certificate, findings: Findings) -> Trust:
+    if findings.trusted:
+        return Trust.TRUSTED
+    return Trust.DEVELOPMENT if development.ORGANISATION in _names(leaf.issuer) else Trust.UNKNOWN
+
+
+def _name(leaf: x509.Certificate) -> str:
+    names = _names(leaf.subject)
+    return names[0] if names else leaf.subject.rfc4514_string()
+
+
+def _names(name: x509.Name) -> list[str]:
+    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+    return [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]

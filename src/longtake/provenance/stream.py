@@ -1,0 +1,97 @@
+"""Check a live stream, segment by segment, as it comes."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cbor2
+
+from longtake import boxes
+from longtake.provenance import content, cose, session
+from longtake.provenance.event import Event, is_event
+from longtake.provenance.report import Problem
+from longtake.provenance.session import SessionKey
+
+INVALID = "livevideo.segment.invalid"
+ORDER = "livevideo.assertion.invalid"
+
+
+@dataclass(kw_only=True, slots=True)
+class StreamVerifier:
+    """Checks segments against the keys in the head of their stream; holds a counter, whatever their number."""
+
+    manifest: str
+    """Name of the manifest in the head."""
+    keys: tuple[SessionKey, ...] = field(repr=False)
+    """What may sign segments."""
+    timescale: int
+    """Ticks a second of the track."""
+    last: int | None = None
+    """Number of the segment before; None when the first may be any, as for a viewer who joins late."""
+
+    def check(self, segment: bytes) -> list[Problem]:
+        """What is wrong with the next segment, `emsg moof mdat`, and with its place."""
+        try:
+            number = self._number(segment)
+        except (ValueError, struct.error) as error:
+            self.last = None if self.last is None else self.last + 1
+            return [Problem(code=INVALID, what=f"segment {self.last or '?'} {error}", segment=self.last)]
+        problems = self._order(number)
+        self.last = number if self.last is None else max(number, self.last)
+        return problems
+
+    def _order(self, number: int) -> list[Problem]:
+        if self.last is None or number == self.last + 1:
+            return []
+        if number <= self.last:
+            what = f"segment {number} came again, or after a later one"
+        elif number == self.last + 2:
+            what = f"segment {number - 1} is missing"
+        else:
+            what = f"segments {self.last + 1} to {number - 1} are missing"
+        return [Problem(code=ORDER, what=what, segment=number)]
+
+    def _number(self, segment: bytes) -> int:
+        """The signed number of a segment that is as it was signed. Raises `ValueError` that says what is wrong."""
+        places = [box for box in boxes.boxes(segment) if is_event(segment, box)]
+        if len(places) != 1:
+            raise ValueError("has no signature" if not places else "has more than one signature")
+        event = Event.read(segment, places[0])
+        signed = cose.Signed.read(cose.decode(event.message))
+        key = self._key(signed)
+        if signed.payload is None or not signed.is_by(key.public, signed.payload):
+            raise ValueError("has a signature that is not by the key of this stream")
+        number = self._covered(cose.decode(signed.payload), segment)
+        moment = session.claimed_time(signed.header())
+        if moment is not None and not key.covers(moment):
+            raise ValueError("was signed when its key was not valid")
+        written = Event(
+            timescale=self.timescale,
+            duration=boxes.ticks(segment),
+            number=number - key.first + 1,
+            message=cbor2.dumps(replace(signed, unprotected={cose.KEY_ID: key.key_id}).to_cbor()),
+        )
+        if number < key.first or written != event:
+            raise ValueError("has a signature whose frame was changed")
+        return number
+
+    def _key(self, signed: cose.Signed) -> SessionKey:
+        key_id = signed.unprotected.get(cose.KEY_ID)
+        for key in self.keys:
+            if key.key_id == key_id:
+                return key
+        raise ValueError("is signed by a key that is not of this stream")
+
+    def _covered(self, said: Any, segment: bytes) -> int:
+        match said:
+            case {"sequenceNumber": int() as number, "bmffHash": found, "manifestId": str() as manifest}:
+                if manifest != self.manifest:
+                    raise ValueError("belongs to another stream")
+                if found != content.segment_map(content.segment_digest(segment)):
+                    raise ValueError("was changed after it was signed")
+                if number != boxes.sequence(segment):
+                    raise ValueError("is signed under another number")
+                return number
+        raise ValueError("has a signature that does not say what it covers")
