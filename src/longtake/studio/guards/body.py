@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from longtake.studio.config import Limits
@@ -27,7 +28,7 @@ class BodyGuard:
             return
         most = self._most(scope)
         announced = header(scope, "content-length") or "0"
-        if not announced.isdecimal() or int(announced) > most:
+        if not announced.isdecimal() or len(announced) > 15 or int(announced) > most:
             await refuse(scope, send, _too_large(most))
             return
         await _Metered(self._app, most, self._limits.body_seconds).run(scope, receive, send)
@@ -44,7 +45,7 @@ class _Metered:
     def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
         self._app, self._most, self._seconds = app, most, seconds
         self._count = 0
-        self._is_whole = False
+        self._is_whole = self._is_answered = False
         self._refused: Refused | None = None
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,11 +59,22 @@ class _Metered:
         async def replaced(message: Message) -> None:
             if self._refused is None:
                 await send(message)
-            elif message["type"] == "http.response.start":
-                for part in answer(self._refused):
-                    await send(part)
+            else:
+                await self._answer(send, self._refused)
 
-        await self._app(scope, counted, replaced)
+        try:
+            await self._app(scope, counted, replaced)
+        except ClientDisconnect:
+            if self._refused is None:
+                raise
+            await self._answer(send, self._refused)
+
+    async def _answer(self, send: Send, refused: Refused) -> None:
+        """Say why, once, in place of whatever the app makes of half a body."""
+        if not self._is_answered:
+            self._is_answered = True
+            for part in answer(refused):
+                await send(part)
 
     async def _receive(self, receive: Receive, deadline: float) -> Message:
         """The next part of the body; a client that went away where it is too long or too late."""

@@ -1,0 +1,109 @@
+"""The models of one worker: loaded once, tried out, described."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from longtake.errors import UserError
+from longtake.models.codec import frames_for_latents
+from longtake.pipeline import Pipeline
+
+SHARE = 0.8
+"""Part of the measured speed that is given to takes; the rest is for encoding, transport and videos."""
+MEASURED = 2
+"""Chunks after the first whose speed is measured."""
+TRY_OUT = "a red sphere"
+
+
+class Stage:
+    """Loaded models by name, the default first."""
+
+    def __init__(self, pipes: Sequence[Pipeline]) -> None:
+        self._pipes = {pipe.name: pipe for pipe in pipes}
+        self._broken: dict[str, str] = {}
+
+    @classmethod
+    def load(cls, names: Sequence[str]) -> Stage:
+        """Open models by name or folder. Raises UserError for one that cannot be opened, or twice the same name."""
+        pipes = [Pipeline.from_pretrained(name) for name in names]
+        found = [pipe.name for pipe in pipes]
+        if len(set(found)) < len(found):
+            raise UserError(f"models {', '.join(found)} given; give each name once")
+        return cls(pipes)
+
+    def warm(self) -> float:
+        """Make a little with each model; returns the media seconds a second of the default model.
+
+        A model that makes no finite numbers is not used, and says so to whoever asks for it.
+        """
+        speeds = [self._try_out(pipe) for pipe in self._pipes.values()]
+        return speeds[0]
+
+    def pipe(self, name: str) -> Pipeline:
+        """A model by name. Raises UserError for one that is not there, or that cannot be used."""
+        if name not in self._pipes:
+            raise UserError(f"model {name!r} is not served here; use one of {', '.join(self._pipes)}")
+        if name in self._broken:
+            raise UserError(self._broken[name])
+        return self._pipes[name]
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What each model is and can, by name."""
+        return {
+            name: _describe(pipe) | {"default": index == 0}
+            for index, (name, pipe) in enumerate(self._pipes.items())
+        }
+
+    def _try_out(self, pipe: Pipeline) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            take = pipe.stream(TRY_OUT, seed=0)
+        chunks = MEASURED if pipe.longest is None else 0
+        first = next(take)
+        finite = bool(torch.isfinite(first.latents).all())
+        began, frames = time.perf_counter(), 0
+        for _ in range(chunks):
+            chunk = next(take)
+            frames += len(chunk.frames)
+            finite = finite and bool(torch.isfinite(chunk.latents).all())
+        if not finite:
+            self._broken[pipe.name] = (
+                f"the weights of {pipe.name!r} make numbers that are not finite; use another model"
+            )
+        return frames / pipe.fps / (time.perf_counter() - began) if frames else 1.0
+
+
+def _describe(pipe: Pipeline) -> dict[str, Any]:
+    preset = pipe.preset
+    policy, native, stride = preset.policy, preset.native, pipe.codec.temporal_stride
+    sampler, window, source = policy.sampler, policy.window, policy.source
+    steps = getattr(sampler, "num_inference_steps", None) or len(getattr(sampler, "steps", ()))
+    longest = pipe.longest
+    return {
+        "id": preset.name,
+        "object": "model",
+        "summary": preset.summary,
+        "licence": preset.licence,
+        "method": policy.kind,
+        "width": native.width,
+        "height": native.height,
+        "fps": native.fps,
+        "size_multiple": pipe.codec.spatial_stride * pipe.backbone.config.patch_size[1],
+        "first_chunk_seconds": frames_for_latents(policy.block, stride) / native.fps,
+        "chunk_seconds": policy.block * stride / native.fps,
+        "longest_seconds": None if longest is None else longest / native.fps,
+        "can_be_steered": policy.kind != "joint",
+        "takes_image": policy.first_frame is not None,
+        "takes_video": source is not None,
+        "default_strength": None if source is None else source.strength,
+        "guidance_scale": policy.guidance_scale,
+        "num_inference_steps": steps,
+        "window_frames": getattr(window, "frames", None),
+        "sink_frames": getattr(window, "sink", 0),
+        "known_words": list(pipe.known_words),
+    }

@@ -1,0 +1,189 @@
+"""A worker that is a thread of this process. It owns the models: nothing else runs them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from longtake.journal import Library
+from longtake.studio.config import Limits
+from longtake.studio.events import Ended, Listener
+from longtake.studio.failures import explain
+from longtake.studio.opening import open_take
+from longtake.studio.orders import Order
+from longtake.studio.pictures import LivePictures
+from longtake.studio.running import RunningTake
+from longtake.studio.scheduling import choose
+from longtake.studio.stage import SHARE, Stage
+
+LOG = logging.getLogger("longtake.studio")
+T = TypeVar("T")
+
+
+class ThreadWorker:
+    """See `Worker`.
+
+    load: opens the models, in the thread. on_ready: told how many takes the default model makes in real time.
+    on_broken: told when no model can be opened; the worker is over then.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Stage],
+        library: Library,
+        limits: Limits,
+        *,
+        on_ready: Callable[[int], None] = lambda takes: None,
+        on_broken: Callable[[Exception], None] = lambda failure: None,
+    ) -> None:
+        self.library, self.limits = library, limits
+        self._load, self._on_ready, self._on_broken = load, on_ready, on_broken
+        self._stage: Stage | None = None
+        self._models: Mapping[str, Mapping[str, Any]] = {}
+        self._calls: deque[Callable[[], None]] = deque()
+        self._running: list[RunningTake] = []
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="longtake-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._thread.start()
+
+    @property
+    def is_ready(self) -> bool:
+        """See `Worker.is_ready`."""
+        return self._stage is not None and self._thread.is_alive() and not self._is_closing
+
+    @property
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """See `Worker.models`."""
+        return self._models
+
+    def begin(
+        self, order: Order, listener: Listener, *, is_live: bool, pictures: LivePictures | None = None
+    ) -> RunningTake:
+        """See `Worker.begin`."""
+        running = RunningTake(self, listener, is_live=is_live, pictures=pictures)
+        self.call(lambda: self._open(running, order))
+        return running
+
+    def close(self) -> None:
+        """See `Worker.close`."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run something in the thread, between two chunks."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except Exception as failure:  # noqa: BLE001 - raised to whoever asks for the result
+                future.set_exception(failure)
+
+        with self._changed:
+            self._calls.append(run)
+            self._changed.notify()
+        return future
+
+    def wake(self) -> None:
+        """Something has changed; look again whose turn it is."""
+        with self._changed:
+            self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            stage = self._load()
+            speed = stage.warm()
+        except Exception as failure:  # told to whoever started the server
+            LOG.exception("models cannot be opened")
+            self._on_broken(failure)
+            return
+        self._models, self._stage = stage.describe(), stage
+        self._on_ready(math.floor(speed * SHARE))
+        while not self._is_closing:
+            self._turn()
+        for running in [*self._running]:
+            self._end(running, is_complete=False)
+
+    def _turn(self) -> None:
+        """One call, one chunk, or a wait until there is something to do."""
+        with self._changed:
+            call = self._calls.popleft() if self._calls else None
+            turn, wait = (None, 0.0) if call else choose(self._running)
+            if call is None and turn is None:
+                self._changed.wait_for(self._has_news, None if math.isinf(wait) else wait)
+                return
+        if call is not None:
+            call()
+        elif turn is not None:
+            self._step(turn)
+
+    def _has_news(self) -> bool:
+        return bool(self._calls) or self._is_closing or choose(self._running)[0] is not None
+
+    def _open(self, running: RunningTake, order: Order) -> None:
+        assert self._stage is not None, "an order came before the models"
+        began = time.monotonic()
+        try:
+            take, begun = open_take(self._stage, self.library, order, running.pictures)
+        except Exception as failure:  # noqa: BLE001 - the take ends alone, whatever broke it
+            self._report(failure, "a take cannot be begun")
+            running.tell(explain(failure))
+            return
+        running.open(take, begun.media_time, share=self._least_spent())
+        running.spent += time.monotonic() - began
+        self._running.append(running)
+        running.tell(begun)
+
+    def _step(self, running: RunningTake) -> None:
+        """The next chunk of a take, or its end."""
+        try:
+            made = None if running.is_stopping else running.make()
+        except Exception as failure:  # noqa: BLE001 - the take ends alone, whatever broke it
+            self._report(failure, "a take broke")
+            self._release(running)
+            running.tell(explain(failure))
+            return
+        if made is None:
+            self._end(running, is_complete=not running.is_stopping)
+        else:
+            running.tell(made)
+
+    def _end(self, running: RunningTake, *, is_complete: bool) -> None:
+        self._release(running)
+        running.tell(Ended(is_complete=is_complete))
+
+    def _release(self, running: RunningTake) -> None:
+        self._running.remove(running)
+        try:
+            running.close()
+        except Exception as failure:  # noqa: BLE001 - what it held is let go; the others go on
+            self._report(failure, "a take cannot be closed")
+
+    def _report(self, failure: Exception, what: str) -> None:
+        LOG.warning(what, exc_info=failure)
+
+    def _least_spent(self) -> float:
+        """A newcomer starts where the least served stands, so that it does not shut out the others."""
+        return min((running.spent for running in self._running), default=0.0)
+
+
+def local_worker(
+    models: Sequence[str], library: Library, limits: Limits, **told: Callable[[Any], None]
+) -> ThreadWorker:
+    """A worker of this process that loads models by name."""
+    return ThreadWorker(lambda: Stage.load(models), library, limits, **told)
