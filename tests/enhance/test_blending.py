@@ -55,7 +55,7 @@ def test_thresholds_depend_on_seed_join_and_step_alone() -> None:
 
 
 def test_noise_is_shared_over_an_overlap_unless_a_window_has_its_own() -> None:
-    frames, clean = (range(0, 6), range(4, 10)), torch.zeros_like(video(6))
+    frames, clean = (range(6), range(4, 10)), torch.zeros_like(video(6))
     for name in BLENDINGS:
         plain = course("ddim", BLENDINGS[name])
         left, right = (plain.begin(index, each, clean).x for index, each in enumerate(frames))

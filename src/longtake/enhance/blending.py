@@ -2,13 +2,14 @@
 
 Randomized blending (StreamingT2V, arXiv 2403.14773 §4.3): at every step and every join a threshold f is drawn, and of
 the O overlapping frames the first f are taken from the left window, the others from the right one. Equation 8 of the
-paper prints indices whose lengths do not fit; the text, and this, is `concat(left[: F−O+f], right[f:])`. It is published
-in two forms: the paper and StreamingSVD mix the latents of the next step, the released code of StreamingT2V the predicted
-clean latents. The paper draws f from 0…O, both releases from 0…O−1, which never takes the last frame from the left.
+paper prints indices whose lengths do not fit; the text, and this, is `concat(left[: F−O+f], right[f:])`. It is
+published in two forms: the paper and StreamingSVD mix the latents of the next step, the released code of StreamingT2V
+the predicted clean latents. The paper draws f from 0…O, both releases from 0…O−1, which never takes the last frame
+from the left.
 
 The alternatives are those of the paper's ablation: windows by themselves with noise of their own ("naive"), windows by
-themselves with shared noise ("shared"), both cut hard in the middle of the overlap; and the mean of the overlap at every
-step ("average", Gen-L-Video, arXiv 2305.18264).
+themselves with shared noise ("shared"), both cut hard in the middle of the overlap; and the mean of the overlap at
+every step ("average", Gen-L-Video, arXiv 2305.18264).
 """
 
 from __future__ import annotations

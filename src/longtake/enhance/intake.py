@@ -14,7 +14,7 @@ from longtake.enhance.tiling import Tiling
 class Arrived(NamedTuple):
     """A window that can begin."""
 
-    index: int
+    number: int
     frames: range
     clean: Tensor
     """`[1, C, T, H, W]`, latents of the video that is enhanced."""
@@ -52,7 +52,7 @@ class Intake:
         assert self._held is not None
         clean = self._held[:, :, frames.start - self._first : frames.stop - self._first]
         self._begun += 1
-        return Arrived(index=self._begun - 1, frames=frames, clean=clean)
+        return Arrived(number=self._begun - 1, frames=frames, clean=clean)
 
     def _drop(self, before: int) -> None:
         assert self._held is not None

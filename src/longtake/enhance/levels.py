@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ def scaled_linear_alphas(start: float = 0.00085, end: float = 0.012) -> Tensor:
 
 
 def table_levels(alphas_bar: Tensor, strength: float, steps: int) -> list[Level]:
-    """Levels of a variance-preserving table ᾱ `[T]`: evenly spaced timesteps from `strength·T − 1` down ("trailing")."""
+    """Levels of a table ᾱ `[T]` (α² = ᾱ, σ² = 1 − ᾱ): timesteps evenly from `strength·T − 1` down ("trailing")."""
     check_strength(strength)
     check_steps(steps)
     first = strength * len(alphas_bar)
@@ -71,4 +72,4 @@ def check_levels(levels: Sequence[Level]) -> None:
     """Noise levels fall and end with a clean picture; assertions, as levels are made here."""
     assert len(levels) > 1
     assert levels[-1] == CLEAN
-    assert all(a.sigma > b.sigma for a, b in zip(levels[:-1], levels[1:], strict=True))
+    assert all(a.sigma > b.sigma for a, b in pairwise(levels))
