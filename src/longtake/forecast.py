@@ -16,7 +16,7 @@ from longtake.errors import UserError
 from longtake.memory.build import cache_shape, planned_bytes
 from longtake.models.attention import Grid
 from longtake.models.codec import Codec
-from longtake.models.codecs import blank_codec, spatial_stride
+from longtake.models.codecs import CodecChoice, blank_codec, codec_part, spatial_stride
 from longtake.models.device import compute_device, compute_dtype, free_bytes
 from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
@@ -25,13 +25,13 @@ from longtake.models.image_encoder import parameters_of
 from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
 from longtake.models.passes import IMAGE_TOKENS, pass_bytes
+from longtake.models.patch_codec import PatchCodec
 from longtake.models.plan import GIB, PROFILES, RESIDENT, CodecNeed, MemoryPlan, Profile, Weights
 from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
 from longtake.models.tiled_codec import Tiling
 from longtake.models.wan import WanConfig
-from longtake.models.wan_codec import WanCodec
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
 
@@ -40,7 +40,13 @@ SURELY_ENOUGH = 0.15
 
 
 def forecast(
-    checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    *,
+    width: int,
+    height: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    codec: CodecChoice = "full",
 ) -> MemoryPlan:
     """The plan for takes of `width` x `height` pixels with weights in `dtype`, under the plain profile.
 
@@ -48,12 +54,12 @@ def forecast(
     """
     config = _network(checkpoint)
     sizes = _sizes(config)
-    codec = blank_codec(_config(checkpoint, "codec"))
-    stride = codec.spatial_stride
+    blank = blank_codec(_config(checkpoint, codec_part(checkpoint, codec)), codec)
+    stride = blank.spatial_stride
     check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
     grid = config.grid(height // stride, width // stride)
     text, length, text_itemsize = _text(checkpoint, dtype)
-    whole, tiled = _codec_needs(codec, checkpoint.preset.policy.block, width, height, dtype, device)
+    whole, tiled = _codec_needs(blank, checkpoint.preset.policy.block, width, height, dtype, device)
     item, policy = dtype.itemsize, checkpoint.preset.policy
     prompts = 1 if policy.guidance_scale == 1 else 2
     return MemoryPlan(
@@ -92,30 +98,46 @@ def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype
 
 
 def choose(
-    checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    *,
+    width: int,
+    height: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    codec: CodecChoice = "full",
 ) -> Profile:
     """The fastest profile that fits here; the plain one where there is no doubt, without a plan."""
     free = free_bytes(device)
     if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
         return RESIDENT
-    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device)
+    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device, codec=codec)
     return plan.best(free, formats(device)).profile
 
 
+def profile_named(name: str) -> Profile:
+    """The profile of that name; UserError for one that is not known."""
+    known = {profile.name: profile for profile in PROFILES}
+    if name not in known:
+        raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
+    return known[name]
+
+
 def profile_for(
-    checkpoint: Checkpoint, name: str | None, dtype: torch.dtype, device: torch.device
+    checkpoint: Checkpoint,
+    name: str | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    codec: CodecChoice = "full",
 ) -> Profile:
     """The profile of that name, or the one that fits here, with a warning when that is not the plain one.
 
     Raises UserError for a name that is not known.
     """
-    known = {profile.name: profile for profile in PROFILES}
     if name is not None:
-        if name not in known:
-            raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
-        return known[name]
+        return profile_named(name)
     native = checkpoint.preset.native
-    chosen = choose(checkpoint, width=native.width, height=native.height, dtype=dtype, device=device)
+    size = {"width": native.width, "height": native.height}
+    chosen = choose(checkpoint, **size, dtype=dtype, device=device, codec=codec)
     if chosen is not RESIDENT:
         warnings.warn(
             f"{checkpoint.preset.name} does not fit here as a whole; it runs under the profile {chosen.name!r} "
@@ -125,17 +147,26 @@ def profile_for(
     return chosen
 
 
-def check_memory(checkpoint: Checkpoint, *, width: int, height: int) -> None:
+def check_memory(
+    checkpoint: Checkpoint,
+    *,
+    width: int,
+    height: int,
+    codec: CodecChoice = "full",
+    profile: str | None = None,
+) -> None:
     """Refuse a take for which the memory of this machine does not suffice, before anything is loaded (UserError).
 
-    The whole plan is made only where it could come to that.
+    profile: the one that is asked for; the best that there is unless given. The whole plan is made only where it
+    could come to that.
     """
     device, dtype = compute_device(), compute_dtype().dtype
     free = free_bytes(device)
     if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
         return
-    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device)
-    if plan.best(free, formats(device)).fits(free):
+    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device, codec=codec)
+    plan = plan.best(free, formats(device)) if profile is None else plan.under(profile_named(profile))
+    if plan.fits(free):
         return
     name, size = checkpoint.preset.name, f"{width}x{height}"
     raise UserError(
@@ -166,7 +197,7 @@ def _codec_needs(
     """Decoding the whole picture, and tile by tile: a tile is counted, a picture needs more as it is larger."""
     tiling = Tiling()
     across, down = min(width, tiling.width), min(height, tiling.height)
-    dtype = dtype if isinstance(codec, WanCodec) else codec.dtype
+    dtype = codec.dtype if isinstance(codec, PatchCodec) else dtype
     counted = decode_bytes(codec, down, across, dtype=dtype, device=device.type)
     frame = codec.temporal_stride * height * width * 3 * dtype.itemsize
     done = (block - 1) * frame  # pixels of the block's earlier latent frames, which wait for the last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import asdict
 from functools import partial
@@ -23,9 +23,10 @@ from longtake.forecast import profile_for
 from longtake.methods import Kind
 from longtake.methods.build import build
 from longtake.models.codec import Codec, frames_for_latents, latents_for_frames
+from longtake.models.codecs import CodecChoice, codec_part
 from longtake.models.device import compute_device, compute_dtype
 from longtake.models.download import Line, obtain
-from longtake.models.hub import Checkpoint
+from longtake.models.hub import Checkpoint, look_up
 from longtake.models.image_encoder import ImageEncoder
 from longtake.models.opening import open_model
 from longtake.models.policy import Policy
@@ -64,6 +65,7 @@ class Pipeline:
         self.codec = codec
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.folder = checkpoint.folder
 
     @classmethod
     def from_pretrained(
@@ -72,6 +74,7 @@ class Pipeline:
         *,
         torch_dtype: torch.dtype | None = None,
         profile: str | None = None,
+        codec: CodecChoice = "full",
         line: Line | None = None,
         allow_pt: bool = True,
     ) -> Pipeline:
@@ -79,12 +82,16 @@ class Pipeline:
 
         torch_dtype: what this hardware computes fast, unless given. profile: one that `longtake doctor --model` lists;
         unless given the fastest that fits here at the native size, with a warning when that is not the plain one.
+        codec: "tiny" for a small one on the same latents, which decodes many times faster and blurs a little.
         line: how the Hub is reached, and who is told. allow_pt: false refuses weights that are not safetensors.
         """
-        checkpoint, device = obtain(model, line), compute_device()
+        part = codec_part(look_up(model), codec)
+        checkpoint, device = obtain(model, line, also=[part]), compute_device()
         dtype = torch_dtype or compute_dtype().dtype
-        chosen = profile_for(checkpoint, profile, dtype, device)
-        networks = open_model(checkpoint, dtype=dtype, device=device, profile=chosen, allow_pt=allow_pt)
+        chosen = profile_for(checkpoint, profile, dtype, device, codec)
+        networks = open_model(
+            checkpoint, dtype=dtype, device=device, profile=chosen, codec=codec, allow_pt=allow_pt
+        )
         return cls(checkpoint, *networks)
 
     def with_policy(self, policy: Policy) -> Pipeline:
@@ -191,6 +198,25 @@ class Pipeline:
         slots = self._filling(settings).refill(snapshot, video)
         engine = self._engine(settings, slots)
         return Take.restored(engine, snapshot, slots, decode_beside=self._decodes_beside(decode_beside))
+
+    @cached_property
+    def enhancer(self) -> Enhancer:
+        """What makes this model's video larger and cleaner; UserError when it has none."""
+        return Enhancer.of_model(self.folder, self.name, self.codec, self.text_encoder)
+
+    def enhance(
+        self,
+        video: Iterable[Any],
+        prompt: str | Timeline,
+        *,
+        seed: int = 0,
+        settings: EnhanceSettings | None = None,
+    ) -> Enhancement:
+        """A take, or other video at this model's frame rate, made larger and cleaner while it comes in.
+
+        See `Enhancer.stream`. Raises UserError when the model has no enhancer.
+        """
+        return self.enhancer.stream(video, prompt, fps=self.fps, seed=seed, settings=settings)
 
     def __call__(
         self,

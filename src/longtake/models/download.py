@@ -35,15 +35,16 @@ class Line:
     """Is told the licence before anything is fetched, and what is fetched."""
 
 
-def obtain(model: str | Path, line: Line | None = None) -> Checkpoint:
+def obtain(model: str | Path, line: Line | None = None, *, also: Iterable[PartName] = ()) -> Checkpoint:
     """The checkpoint, whole and on disk: `hub.find`, after fetching what a model on the Hub lacks.
 
-    Raises UserError when something cannot be fetched: which file, from where, into which folder, and what to run on
-    a machine that can.
+    also: parts that it can do without and that are wanted. Raises UserError when something cannot be fetched: which
+    file, from where, into which folder, and what to run on a machine that can.
     """
     checkpoint = look_up(model)
-    if checkpoint.folder is None and checkpoint.missing:
-        fetch(checkpoint.preset, checkpoint.missing, line or Line())
+    wanted = dict.fromkeys((*checkpoint.missing, *(name for name in also if name not in checkpoint.parts)))
+    if checkpoint.folder is None and wanted:
+        fetch(checkpoint.preset, wanted, line or Line())
     return find(model)
 
 

@@ -10,7 +10,7 @@ import torch
 from longtake.errors import UserError
 from longtake.models.backends import compile_backend, compile_feed_forward
 from longtake.models.codec import Codec
-from longtake.models.codecs import open_codec
+from longtake.models.codecs import CodecChoice, codec_part, open_codec
 from longtake.models.files import PT_SUFFIXES
 from longtake.models.hub import Checkpoint
 from longtake.models.image_encoder import ImageEncoder
@@ -39,13 +39,16 @@ def open_model(
     dtype: torch.dtype,
     device: torch.device,
     profile: Profile = RESIDENT,
+    codec: CodecChoice = "full",
     allow_pt: bool = True,
 ) -> Networks:
     """Open every part of a checkpoint.
 
-    allow_pt: whether parts may come from `.pt` files (tensors only); false where nobody asked for this model by name,
-    as in a server. Raises UserError for what is missing, damaged, not allowed, or not to be had on this machine.
+    codec: which of its codecs. allow_pt: whether parts may come from `.pt` files (tensors only); false where nobody
+    asked for this model by name, as in a server. Raises UserError for what is missing, damaged, not allowed, or not to
+    be had on this machine.
     """
+    place = checkpoint.part(codec_part(checkpoint, codec))
     backbone = _transformer(checkpoint, dtype, allow_pt)
     if compile_backend().name == "compile":
         compile_feed_forward(backbone.blocks)
@@ -56,15 +59,16 @@ def open_model(
     if profile.weights != "plain":
         quantise(backbone, profile.weights)
     source = checkpoint.preset.policy.source
-    codec = open_codec(
-        checkpoint.part("codec").path,
+    opened = open_codec(
+        place.path,
+        choice=codec,
         dtype=dtype,
         allow_pt=allow_pt,
         raw_encode=source is not None and source.raw,
     ).to(device)
     return Networks(
         backbone=backbone,
-        codec=TiledCodec(codec) if profile.tiled else codec,
+        codec=TiledCodec(opened) if profile.tiled else opened,
         text_encoder=_text_encoder(checkpoint, device, profile, allow_pt),
         image_encoder=None
         if backbone.config.image_dim is None

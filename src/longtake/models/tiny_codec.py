@@ -18,6 +18,7 @@ Shapes: B batch, F time steps, N = B * F pictures, D features, C latent channels
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ class TinyCodecConfig:
                     f"tiny codec: {name} has {len(getattr(self, name))} entries for {self.latent_channels} channels; "
                     "give one per channel, or none"
                 )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TinyCodecConfig:
+        """From plain values, whose lists become tuples."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
     @staticmethod
     def stride_in_time(factors: tuple[int, int, int]) -> int:
@@ -173,13 +179,17 @@ def _through(layers: nn.Sequential, x_BFDhw: Tensor, stream: StreamState) -> Ten
 
 
 class TinyCodec(Codec):
-    """A tiny autoencoder behind the streaming contract; its tensors carry the names of the published file."""
+    """A tiny autoencoder behind the streaming contract; its tensors carry the names of the published file.
+
+    `raw_encode` gives encoded latents in the Wan VAE's own space, without mean and deviation; see `WanCodec`.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: TinyCodecConfig | None = None) -> None:
+    def __init__(self, config: TinyCodecConfig | None = None, *, raw_encode: bool = False) -> None:
         super().__init__()
+        self.raw_encode = raw_encode
         self.config = config = config or TinyCodecConfig()
         self.latent_channels = config.latent_channels
         self.spatial_stride = 2 ** len(config.grown)
@@ -199,6 +209,7 @@ class TinyCodec(Codec):
         *,
         config: TinyCodecConfig | None = None,
         allow_pt: bool = False,
+        raw_encode: bool = False,
     ) -> TinyCodec:
         """Load a folder that `save_pretrained` wrote, or the published file (`taew2_1.pth`, `.safetensors`).
 
@@ -209,7 +220,7 @@ class TinyCodec(Codec):
         if path.is_dir():
             config = _read_config(path / CONFIG_NAME)
             path /= WEIGHTS_NAME
-        codec = cls(config)
+        codec = cls(config, raw_encode=raw_encode)
         tensors = _cut_growth(read_tensors(path, allow_pt=allow_pt), codec.decoder)
         load_strict(codec, tensors, source=path)
         return codec.to(dtype).eval().requires_grad_(False)
@@ -226,6 +237,8 @@ class TinyCodec(Codec):
         if stream.position == 0:
             pixels = pixels.expand(-1, -1, self.temporal_stride, -1, -1)
         latent = _through(self.encoder, (pixels.transpose(1, 2) + 1) / 2, stream).transpose(1, 2)
+        if self.raw_encode:
+            return latent if self.config.latents_std else _as_the_vae(latent)
         return (latent - self.mean.to(latent.dtype)) / self.std.to(latent.dtype)
 
     def decode_step(self, latent: Tensor, stream: StreamState) -> Tensor:
@@ -233,6 +246,12 @@ class TinyCodec(Codec):
         pixels = _through(self.decoder, latent.transpose(1, 2), stream)
         first = self.temporal_stride - 1 if stream.position == 0 else 0
         return 2 * pixels[:, first:].transpose(1, 2) - 1
+
+
+def _as_the_vae(latent: Tensor) -> Tensor:
+    """Latents of the generator in the Wan VAE's own space."""
+    mean, std = (latent.new_tensor(each)[:, None, None, None] for each in (WAN_LATENTS_MEAN, WAN_LATENTS_STD))
+    return latent * std + mean
 
 
 def _cut_growth(tensors: dict[str, Tensor], decoder: nn.Sequential) -> dict[str, Tensor]:
@@ -253,5 +272,4 @@ def _read_config(path: Path) -> TinyCodecConfig:
     unknown = sorted(set(values) - {field.name for field in fields(TinyCodecConfig)})
     if unknown:
         raise UserError(f"{path} has unknown fields: {', '.join(unknown)}; this version cannot read it")
-    given_values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return TinyCodecConfig(**given_values)
+    return TinyCodecConfig.from_dict(values)
