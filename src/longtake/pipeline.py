@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 from longtake.chunk import Observer
 from longtake.director import Director
 from longtake.engine import Engine, TakeState
+from longtake.enhance.enhancement import Enhancement
+from longtake.enhance.enhancer import Enhancer
+from longtake.enhance.settings import EnhanceSettings
 from longtake.errors import UserError
 from longtake.filling import Filling
 from longtake.footage import ImageInput, VideoInput
