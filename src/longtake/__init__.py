@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from longtake.chunk import Chunk
+    from longtake.enhance.enhancer import Enhancer
+    from longtake.enhance.settings import EnhanceSettings
     from longtake.errors import UserError
     from longtake.pipeline import Pipeline
     from longtake.settings import Settings
@@ -33,6 +35,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Chunk",
     "Cue",
+    "EnhanceSettings",
+    "Enhancer",
     "Pipeline",
     "Receipt",
     "Settings",
@@ -46,6 +50,8 @@ __all__ = [
 _HOMES = {
     "Chunk": "chunk",
     "Cue": "timeline",
+    "EnhanceSettings": "enhance.settings",
+    "Enhancer": "enhance.enhancer",
     "Pipeline": "pipeline",
     "Receipt": "timeline",
     "Settings": "settings",

@@ -10,6 +10,7 @@ from longtake import __version__
 from longtake.cli.convert import convert
 from longtake.cli.doctor import doctor
 from longtake.cli.download import download
+from longtake.cli.enhance import enhance
 from longtake.cli.generate import generate
 from longtake.cli.lazy import LazyGroup
 from longtake.cli.models import models
@@ -40,6 +41,7 @@ def longtake(
 
 
 app.command()(generate)
+app.command()(enhance)
 app.command()(models)
 app.command()(download)
 app.command()(convert)
