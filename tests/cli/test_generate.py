@@ -77,7 +77,7 @@ def test_drift_is_watched_when_asked(
     run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("longtake.measure.watch.BOUNDS", dict.fromkeys(BOUNDS, 0.0))
-    args = ("generate", PROMPT, "--frames", 60, "--model", tiny, "--seed", 7)
+    args = ("generate", PROMPT, "--frames", 60, "--model", tiny, "--seed", 7, "--no-provenance")
     plain = json.loads(run(*args, "--json", "--out", tmp_path / "a.mp4").stdout)
     assert plain["drift_alarms"] is None
     watched = run(*args, "--json", "--watch", "--out", tmp_path / "b.mp4")
@@ -89,10 +89,9 @@ def test_drift_is_watched_when_asked(
 
 
 def test_a_drawn_seed_is_told_and_makes_the_same_file_again(run, tiny: Path) -> None:
-    told = json.loads(run("generate", PROMPT, "--frames", 9, "--model", tiny, "--json").stdout)
-    again = run(
-        "generate", PROMPT, "--frames", 9, "--model", tiny, "--seed", told["seed"], "--out", "again.mp4"
-    )
+    args = ("generate", PROMPT, "--frames", 9, "--model", tiny, "--no-provenance")
+    told = json.loads(run(*args, "--json").stdout)
+    again = run(*args, "--seed", told["seed"], "--out", "again.mp4")
     assert again.code == 0
     assert Path("again.mp4").read_bytes() == Path("take.mp4").read_bytes()
 
@@ -210,7 +209,7 @@ def test_a_command_stopped_before_the_first_chunk_leaves_nothing(tiny: Path, tmp
 def test_a_video_begins_with_the_image(run, tiny: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     Image.fromarray(picture).save("start.png")
-    args = ("--frames", 9, "--seed", 3, "--model", tiny, "--json", "--quiet")
+    args = ("--frames", 9, "--seed", 3, "--model", tiny, "--json", "--quiet", "--no-provenance")
     summary = json.loads(run("generate", PROMPT, "--image", "start.png", *args).stdout)
     assert summary["inputs"] == ["image: 80x60, scaled and cut to 32x16"]
     with FragmentedMp4Writer("same.mp4", VideoFormat(width=32, height=16, fps=8)) as writer:

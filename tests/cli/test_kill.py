@@ -12,7 +12,7 @@ import pytest
 
 from longtake.media import FragmentedMp4Writer, VideoFormat, read_video
 
-LENGTH = ("generate", "a red sphere rolls", "--frames", "240", "--seed", "1", "--quiet")
+LENGTH = ("generate", "a red sphere rolls", "--frames", "240", "--seed", "1", "--quiet", "--no-provenance")
 FORM = VideoFormat(width=32, height=16, fps=8)
 
 

@@ -12,14 +12,28 @@ import pytest
 import longtake
 from longtake.cli.lazy import MOUNTED
 
-HEAVY = {"torch", "numpy", "numba", "av", "transformers", "diffusers", "pydantic", "PIL", "yaml"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "numba",
+    "av",
+    "transformers",
+    "diffusers",
+    "pydantic",
+    "PIL",
+    "yaml",
+    "cryptography",
+    "c2pa",
+}
 
 
 @pytest.mark.parametrize("args", [["--help"], []])
 def test_help_lists_every_command(run, args: list[str]) -> None:
     outcome = run(*args)
     assert outcome.code == 0
-    assert all(name in outcome.stdout for name in ("generate", "models", "convert", "doctor", *MOUNTED))
+    assert all(
+        name in outcome.stdout for name in ("generate", "models", "convert", "doctor", "provenance", *MOUNTED)
+    )
     assert "..." not in outcome.stdout.split("Commands:")[1], "no help line may be cut"
 
 
@@ -45,7 +59,7 @@ def test_help_answers_in_under_half_a_second() -> None:
     assert spent / 3 < 0.5, "processor time, which is what it takes when the machine is not busy"
 
 
-@pytest.mark.parametrize("command", ["generate", "models", "convert", "doctor", *MOUNTED])
+@pytest.mark.parametrize("command", ["generate", "models", "convert", "doctor", "provenance", *MOUNTED])
 def test_every_command_answers_help(run, command: str) -> None:
     outcome = run(command, "--help")
     assert outcome.code == 0

@@ -14,6 +14,7 @@ from longtake.cli.enhance import enhance
 from longtake.cli.generate import generate
 from longtake.cli.lazy import LazyGroup
 from longtake.cli.models import models
+from longtake.cli.provenance import provenance
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -46,3 +47,4 @@ app.command()(models)
 app.command()(download)
 app.command()(convert)
 app.command()(doctor)
+app.command()(provenance)

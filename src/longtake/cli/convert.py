@@ -54,7 +54,7 @@ def convert(
         bool, Option("--json", help="Print what was found and written as one JSON object.")
     ] = False,
 ) -> None:
-    """Bring a published model into safetensors, in diffusers' layout.
+    """Bring a published model into safetensors files.
 
     Transformers in the containers of CausVid, Self-Forcing, LongLive, Krea, FastVideo and their kin, Wan's VAE, tiny
     autoencoders and UMT5 are told apart by their tensors. Only tensors are read: a file that asks to run code is

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
+    from longtake.cli.signing import Signing
     from longtake.cli.summary import Summary
     from longtake.measure.watch import DriftWatch
     from longtake.media import FragmentedMp4Writer
@@ -65,6 +66,13 @@ def generate(
     watch: Annotated[
         bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
     ] = False,
+    provenance: Annotated[
+        bool,
+        Option("--provenance/--no-provenance", help="Sign the finished file: made by a model, with which."),
+    ] = True,
+    private: Annotated[
+        bool, Option("--private", help="Leave prompts and the names of inputs out of what is signed.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
 ) -> None:
@@ -79,7 +87,9 @@ def generate(
     longtake generate "a blue cube on grass" --video input.mp4 --strength 0.7
     """
     from longtake.cli.request import Request
+    from longtake.cli.signing import Signing
 
+    signing = Signing.read(wanted=provenance, private=private, image=image, video=video)
     request = Request.read(
         prompt=prompt,
         storyboard=storyboard,
@@ -96,7 +106,7 @@ def generate(
         video=video,
         strength=strength,
     )
-    _Filming(request, watch=watch, quiet=quiet, as_json=as_json).run()
+    _Filming(request, signing, watch=watch, quiet=quiet, as_json=as_json).run()
 
 
 def _drift_watch() -> DriftWatch:
@@ -108,10 +118,12 @@ def _drift_watch() -> DriftWatch:
 class _Filming:
     """One run of the command: load, stream into the file, report."""
 
-    def __init__(self, request: Request, *, watch: bool, quiet: bool, as_json: bool) -> None:
+    def __init__(
+        self, request: Request, signing: Signing, *, watch: bool, quiet: bool, as_json: bool
+    ) -> None:
         from longtake.cli.summary import ReceiptBook
 
-        self.request, self.quiet, self.as_json = request, quiet, as_json
+        self.request, self.signing, self.quiet, self.as_json = request, signing, quiet, as_json
         self.receipts = ReceiptBook()
         self.watch = _drift_watch() if watch else None
 
@@ -228,6 +240,13 @@ class _Filming:
             drift_alarms=None if self.watch is None else [asdict(alarm) for alarm in self.watch.alarms],
             receipts=[receipt.to_dict() for receipt in self.receipts],
             inputs=list(request.inputs),
+            signed_by=self._sign(pipe, take) if complete else None,
+        )
+
+    def _sign(self, pipe: Pipeline, take: Take) -> str | None:
+        """Sign the finished file; one that was stopped stays as it is, so that it can be gone on with."""
+        return self.signing.sign(
+            self.request.out, model=pipe.name, seed=take.seed, receipts=tuple(self.receipts)
         )
 
     def _report(self, summary: Summary) -> None:

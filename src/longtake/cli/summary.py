@@ -78,6 +78,8 @@ class Summary:
     """What became of every cue."""
     inputs: list[str]
     """What was done to the image or the video that was given."""
+    signed_by: str | None
+    """Name in the certificate that the file is signed with; None when it is not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; measured times to the millisecond's tenth."""
@@ -93,7 +95,16 @@ class Summary:
         speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
         model = f"model {self.model} ({self.licence}), seed {self.seed}"
         receipts = map(_receipt_line, self.receipts[1:])
-        return [made, speed, model, *self.inputs, *map(_alarm_line, self.drift_alarms or ()), *receipts]
+        signed = [f"signed by {self.signed_by}"] if self.signed_by else []
+        return [
+            made,
+            speed,
+            model,
+            *signed,
+            *self.inputs,
+            *map(_alarm_line, self.drift_alarms or ()),
+            *receipts,
+        ]
 
 
 def _alarm_line(alarm: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
 from longtake.errors import UserError
 
-CERTIFICATE, KEY = "LONGTAKE_C2PA_CERT", "LONGTAKE_C2PA_KEY"
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 _PURPOSES = ("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36")  # emailProtection, documentSigning (RFC 9336)
@@ -31,6 +30,11 @@ class Credentials:
     """The signer's own certificate, then those that vouch for it."""
     key: PrivateKey = field(repr=False)
     """The signer's private key."""
+
+    @cached_property
+    def name(self) -> str:
+        """The signer's name, as the certificate says it."""
+        return name_of(self.chain[0].subject)
 
     @cached_property
     def algorithm(self) -> str:
@@ -54,6 +58,12 @@ class Credentials:
         return self.key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
+def name_of(name: x509.Name) -> str:
+    """A name for people: the common name, otherwise all of it."""
+    common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else name.rfc4514_string()
+
+
 def algorithm_of(key: object) -> str:
     """C2PA's name of the algorithm that a private key signs with. Raises `ValueError` for other keys."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -63,17 +73,6 @@ def algorithm_of(key: object) -> str:
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _SMALLEST_RSA:
         return "ps256"
     raise ValueError("not a key that C2PA signs with")
-
-
-def from_environment(environment: Mapping[str, str]) -> Credentials | None:
-    """What `LONGTAKE_C2PA_CERT` and `LONGTAKE_C2PA_KEY` name; None when neither is set. Raises `UserError`."""
-    certificate, key = environment.get(CERTIFICATE), environment.get(KEY)
-    if not certificate and not key:
-        return None
-    if not certificate or not key:
-        missing = KEY if certificate else CERTIFICATE
-        raise UserError(f"{missing} is not set; a certificate and its key are given together, or neither")
-    return read(Path(certificate), Path(key))
 
 
 def read(certificate: Path, key: Path, *, now: datetime.datetime | None = None) -> Credentials:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from longtake.errors import UserError
 from longtake.provenance.credentials import Credentials
 
-ORGANISATION = "longtake development certificate"
+ORGANISATION = "longtake development"
 """Organisation in the names of both certificates; by it a reader recognises them."""
 _FILE = "development.pem"
 _VALID = datetime.timedelta(days=30 * 365)  # a signature without a time stamp ends with its certificate
@@ -56,7 +56,7 @@ def development(folder: Path, *, now: datetime.datetime | None = None) -> Creden
 def make(now: datetime.datetime) -> Credentials:
     """A new root and a signing certificate that it vouches for; the root's key is not kept."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root_name, name = _name("root"), _name("signer")
+    root_name, name = _name("longtake development root"), _name("longtake development certificate")
     root = (
         _builder(root_name, root_name, root_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -78,7 +78,7 @@ def make(now: datetime.datetime) -> Credentials:
 
 def _name(which: str) -> x509.Name:
     organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANISATION)
-    return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, f"longtake {which}")])
+    return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, which)])
 
 
 def _builder(

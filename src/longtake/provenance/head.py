@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from longtake.provenance import development, jumbf, manifest
+from longtake.provenance.credentials import name_of
 from longtake.provenance.library import Findings
 from longtake.provenance.report import Problem, Report, Trust
 
@@ -45,7 +46,7 @@ class Head:
             report,
             problems=(*report.problems, *self._problems(findings)),
             trust=_trust(leaf, findings),
-            signer=_name(leaf),
+            signer=name_of(leaf.subject),
             generator=" ".join(filter(None, [generator.get("name", "?"), generator.get("version", "")])),
             take={key: value for key, value in self.take().items() if key != manifest.FTYP},
             made_from=tuple(made_from),
@@ -71,14 +72,6 @@ class Head:
 def _trust(leaf: x509.Certificate, findings: Findings) -> Trust:
     if findings.trusted:
         return Trust.TRUSTED
-    return Trust.DEVELOPMENT if development.ORGANISATION in _names(leaf.issuer) else Trust.UNKNOWN
-
-
-def _name(leaf: x509.Certificate) -> str:
-    names = _names(leaf.subject)
-    return names[0] if names else leaf.subject.rfc4514_string()
-
-
-def _names(name: x509.Name) -> list[str]:
-    kinds = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
-    return [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]
+    organisations = leaf.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    ours = any(each.value == development.ORGANISATION for each in organisations)
+    return Trust.DEVELOPMENT if ours else Trust.UNKNOWN
