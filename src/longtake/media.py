@@ -153,10 +153,12 @@ class FragmentedMp4Writer:
         init, fragment = encode_fragment(
             frames, self.form, sequence=self._tail.fragments + 1, decode_time=self._tail.decode_time
         )
-        self._append(fragment if self._tail.end else init + fragment, fragment)
+        self.append(init, fragment)
         return fragment
 
-    def _append(self, data: bytes, fragment: bytes) -> None:
+    def append(self, init: bytes, fragment: bytes) -> None:
+        """Append a chunk that is encoded already, in the file's format and for its place in the file."""
+        data = fragment if self._tail.end else init + fragment
         self._file = self._file or io.FileIO(self.path, self._mode)
         try:
             rest = memoryview(data)

@@ -42,6 +42,10 @@ class Settings:
     force: bool = False
     """Take steps, a shift, block, window or sink that the checkpoint was not made for."""
 
+    def __post_init__(self) -> None:
+        if self.steps is not None:  # a list where they come out of a file
+            object.__setattr__(self, "steps", tuple(self.steps))
+
     def applied(self, preset: Preset) -> Preset:
         """The preset with the block, window and sink in force; UserError for what the checkpoint was not made for."""
         policy = override(

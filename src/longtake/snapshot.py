@@ -26,6 +26,11 @@ class Snapshot:
     meta: Mapping[str, Any]
     """Everything else, as plain JSON values: model, seed, position, cues, receipts."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors of one part, without its prefix."""
         return {

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from longtake import boxes
+from longtake.chunk import Chunk
+from longtake.errors import UserError
+from longtake.journal.course import Navigator
+from longtake.journal.facts import Facts
+from longtake.journal.files import latents_file, segment_file
+from longtake.journal.fingerprint import changed, fingerprint
+from longtake.journal.reading import why_unreplayable
+from longtake.journal.rows import ChunkRow, digest, receipts_to_json
+from longtake.journal.scribe import to_file
+from longtake.journal.store import Store
+from longtake.media import encode_fragment
+from longtake.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,7 +28,7 @@ class Difference:
     index: int
     """Number of the chunk."""
     what: str
-    """"latents", "frames", "segment" or "receipts"."""
+    """"latents", "frames", "segment", "receipts", or "latents on disk" and "segment on disk"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,5 +41,53 @@ class ReplayReport:
     """Frames in those that are equal."""
     difference: Difference | None
     """The first; None when every byte is the same."""
-    same_build: bool
-    """Whether this build is the one that began the take; otherwise a difference is no fault."""
+    other_build: str
+    """How this build differs from the one that began the take, where a difference is no fault; empty for the same."""
+
+
+def replay(store: Store, pipe: Pipeline, on_chunk: Callable[[int, int], None]) -> ReplayReport:
+    """Make a take again from its beginning, until the first difference. See `Library.replay`."""
+    facts = Facts.from_dict(store.facts)
+    if pipe.name != facts.model:
+        raise UserError(
+            f"take {facts.id} is of model {facts.model!r}, this is {pipe.name!r}; load that model"
+        )
+    if lacking := why_unreplayable(store, facts):
+        raise UserError(f"take {facts.id} cannot be replayed: {lacking}")
+    rows, take = store.chunks(), Navigator(pipe=pipe, facts=facts, store=store).begin().take
+    frames, tail, difference = 0, boxes.EMPTY, None
+    for row in rows:
+        take.num_frames = facts.length_at(row.number)
+        chunk = next(take)
+        _, segment = encode_fragment(
+            chunk.frames, facts.video, sequence=row.number + 1, decode_time=tail.decode_time
+        )
+        tail = tail.after(segment, len(segment))
+        what = _difference(row, chunk, segment) or _on_disk(store.folder, row, chunk, segment)
+        if what is not None:
+            difference = Difference(index=row.number, what=what)
+            break
+        frames += row.frames
+        on_chunk(row.number, len(rows))
+    made = len(rows) if difference is None else difference.index + 1
+    other = changed(facts.fingerprint, fingerprint(pipe))
+    return ReplayReport(chunks=made, frames=frames, difference=difference, other_build=other)
+
+
+def _difference(row: ChunkRow, chunk: Chunk, segment: bytes) -> str | None:
+    if digest(chunk.latents.numpy()) != row.latents_digest:
+        return "latents"
+    if digest(chunk.frames) != row.frames_digest:
+        return "frames"
+    if digest(segment) != row.segment_digest:
+        return "segment"
+    return None if receipts_to_json(chunk.receipts) == row.receipts else "receipts"
+
+
+def _on_disk(folder: Path, row: ChunkRow, chunk: Chunk, segment: bytes) -> str | None:
+    """Whether the files say the same, where they are kept."""
+    expected = {latents_file(folder, row.id): to_file(chunk.latents), segment_file(folder, row.id): segment}
+    for (path, data), what in zip(expected.items(), ("latents", "segment"), strict=True):
+        if not row.expired and (not path.is_file() or path.read_bytes() != data):
+            return f"{what} on disk"
+    return None

@@ -4,6 +4,9 @@ $LONGTAKE_HOME, or $XDG_CACHE_HOME/longtake, or ~/.cache/longtake
   text/                       embeddings of prompts, made again when lost
   models/OWNER/REPOSITORY/    files of a Hub repository, under the paths that they have there
   models/PRESET/PART/         a part in diffusers' layout, as `longtake convert` writes it; goes before the above
+
+$LONGTAKE_HOME, or $XDG_DATA_HOME/longtake, or ~/.local/share/longtake
+  takes/                      what was made, and cannot be fetched again
 """
 
 from __future__ import annotations
@@ -18,6 +21,13 @@ def cache_folder() -> Path:
     if home:
         return Path(home)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "longtake"
+
+
+def takes_folder() -> Path:
+    """Where takes are recorded."""
+    home = os.environ.get("LONGTAKE_HOME")
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "longtake"
+    return (Path(home) if home else data) / "takes"
 
 
 def models_folder() -> Path:

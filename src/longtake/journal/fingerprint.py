@@ -1,0 +1,64 @@
+"""What the bytes of a take depend on beside its record: the build, the processor, the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import av
+import torch
+from torch import Tensor, nn
+
+from longtake import __version__
+from longtake.models.backends import attention_backend, compile_backend
+
+if TYPE_CHECKING:
+    from longtake.pipeline import Pipeline
+
+SAMPLES = 256
+"""Values of each tensor that go into the digest of the weights, evenly spread: enough to tell models apart, and quick
+for any size."""
+
+
+def fingerprint(pipe: Pipeline, *, decode_beside: bool | None = None) -> dict[str, Any]:
+    """Plain values; the same bytes are promised where all are equal."""
+    device = pipe.backbone.device
+    return {
+        "longtake": __version__,
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "dtype": str(pipe.backbone.dtype).removeprefix("torch."),
+        "attention": attention_backend().name,
+        "compile": compile_backend().name,
+        "batch": 1,
+        "weights": _weights(pipe.backbone, pipe.codec, pipe.text_encoder),
+    }
+
+
+def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """How two differ, in words; empty when they do not."""
+    names = [name for name in now if then.get(name) != now[name]]
+    return ", ".join(
+        name if name == "weights" else f"{name} {then.get(name)} → {now[name]}" for name in names
+    )
+
+
+def _weights(*modules: nn.Module) -> str:
+    total = hashlib.sha256()
+    for module in modules:
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            total.update(_sample(tensor))
+    return total.hexdigest()
+
+
+def _sample(tensor: Tensor) -> bytes:
+    values = tensor.detach().flatten()
+    picked = values[:: max(1, len(values) // SAMPLES)][:SAMPLES].cpu().contiguous()
+    return picked.view(torch.uint8).numpy().tobytes()
