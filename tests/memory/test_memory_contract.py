@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,9 +13,12 @@ from torch import Tensor
 from longtake.errors import UserError
 from longtake.memory import Context, Memory
 from longtake.memory.adaptive_sink import AdaptiveSink
+from longtake.memory.apm import Anchors, Apm, Pin
+from longtake.memory.cam import Cam
 from longtake.memory.kv_window import KVWindow, WindowRule
 from longtake.memory.recache import RecachedWindow
 from longtake.memory.recompute import Recompute
+from longtake.memory.together import Together
 from longtake.models.policy import Recache
 from longtake.models.wan import TextContext, WanTransformer
 from tests.tiny import TINY_WAN, tiny_transformer
@@ -57,6 +60,36 @@ def recompute(backbone: WanTransformer) -> Recompute:
     return Recompute(backbone, SHAPE, frames=3, block=2, encode=encode, temporal_stride=4, bias=0.3)
 
 
+def encode_frames(frames: Tensor) -> Tensor:
+    return frames.float().cumsum(1) / 100
+
+
+class Colours:
+    """Stands for the networks that make tokens of pictures."""
+
+    dim = 3
+
+    def pictures(self, frames: Tensor) -> Tensor:
+        return frames.float().mean((1, 2)) / 255
+
+    def tokens(self, embeddings: Tensor) -> Tensor:
+        return torch.stack([embeddings.mean(0), embeddings.mean(0) ** 2])[None]
+
+    def null(self) -> Tensor:
+        return torch.zeros(1, 2, 3)
+
+
+def cam(source: Literal["pixels", "latents"]) -> Cam:
+    shape = (32, 32, 3) if source == "pixels" else SHAPE
+    return Cam(encode_frames, frames=5, shape=shape, source=source)
+
+
+def apm() -> Apm:
+    """The mean of a frame of the first and one of the sixth block, then a late one; and a new prompt's first."""
+    pins = (Pin(frames=(0,)), Pin(frames=(0, 38)), Pin(frames=(50,), since=60))
+    return Apm(Colours(), Anchors(pins=pins, with_prompt=True))
+
+
 CASES: dict[str, Case] = {
     "window": Case(window),
     "window and sink": Case(lambda backbone: window(backbone, sink=2)),
@@ -76,6 +109,10 @@ CASES: dict[str, Case] = {
     "recache of the sink": Case(lambda backbone: recached(backbone, keep_sink=False)),
     "causal recache": Case(lambda backbone: recached(backbone, causal=True)),
     "recompute": Case(recompute),
+    "cam": Case(lambda backbone: cam("pixels")),
+    "cam of latents": Case(lambda backbone: cam("latents")),
+    "apm": Case(lambda backbone: apm()),
+    "cam and apm": Case(lambda backbone: Together(short=cam("pixels"), long=apm())),
 }
 
 
@@ -102,7 +139,8 @@ class Subject:
     def commit_block(self, memory: Memory, index: int, latents: Tensor, prompt: int = 3) -> None:
         frames = self.case.frames(index)
         count = 4 * self.case.block - (3 if index == 0 else 0)
-        pixels = torch.full((1, count, 32, 32, 3), 17 * index % 256, dtype=torch.uint8)
+        level = int(17 * index + 100 * latents.abs().mean()) % 256
+        pixels = torch.full((1, count, 32, 32, 3), level, dtype=torch.uint8)
         self.read(memory, index, prompt)
         memory.commit(frames, latents, text(self.backbone, prompt), pixels)
 
@@ -122,8 +160,9 @@ def text(backbone: WanTransformer, prompt: int) -> TextContext:
 
 def tensors(context: Context) -> list[Tensor]:
     """What is known, independent of the memory."""
-    assert context.kv is not None
-    return [part.clone() for layer in context.kv.known for part in layer]
+    cached = [part for layer in context.kv.known for part in layer] if context.kv else []
+    others = [context.prefix, context.features, *([context.anchor.tokens] if context.anchor else [])]
+    return [part.clone() for part in (*cached, *others) if part is not None]
 
 
 def same(one: list[Tensor], two: list[Tensor]) -> bool:
@@ -200,7 +239,7 @@ def test_a_snapshot_of_another_size_is_refused(subject: Subject) -> None:
     memory = subject.memory()
     subject.commit(memory, range(3))
     snapshot = {
-        key: torch.cat([value, value], -2 if value.ndim > 2 else -1) if value.is_floating_point() else value
+        key: torch.cat([value, value], -2 if value.ndim > 2 else -1) if value.ndim > 1 else value
         for key, value in memory.snapshot().items()
     }
     with pytest.raises(UserError, match="restore it with the model and settings"):

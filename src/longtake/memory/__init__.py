@@ -43,6 +43,18 @@ class KVContext:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnchorContext:
+    """Tokens of the frames that a take holds on to, which cross-attention reads beside the text."""
+
+    tokens: Tensor
+    """`[1, I, C]`."""
+    null: Tensor
+    """`[1, I, C]`, of no anchor; guidance leads away from it."""
+    frames: tuple[int, ...]
+    """Pixel frames of the take that the tokens are of; −1 for a picture of the user's own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """What a memory gives a block, by kind. A kind that a method does not use is None."""
 
@@ -50,6 +62,10 @@ class Context:
     """Key-value cache."""
     prefix: Tensor | None = None
     """`[1, C, P, H, W]`, clean latents of the first P frames of what is made next."""
+    features: Tensor | None = None
+    """`[1, C, P, H, W]`, the last frames of the past as the network's own encoder reads them."""
+    anchor: AnchorContext | None = None
+    """What the take holds on to."""
 
 
 class Memory(Protocol):

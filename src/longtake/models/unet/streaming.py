@@ -106,13 +106,13 @@ class StreamingUNet(nn.Module):
         embedding: Tensor = self.image_encoder(pictures)
         return embedding
 
-    def null_embedding(self, size: tuple[int, int]) -> Tensor:
-        """Embedding `[1, E]` of no anchor: a mid-grey picture, all zero in −1…1, of `size` `(H, W)`."""
+    def null_tokens(self) -> Tensor:
+        """Tokens `[1, I, C]` of no anchor: those of a mid-grey picture, all zero in −1…1."""
         if self.image_encoder is None:
             raise ValueError("no image encoder")
-        grey = torch.zeros(1, 3, *size, device=self.device, dtype=self.dtype)
-        embedding: Tensor = self.image_encoder(grey)
-        return embedding
+        side = self.image_encoder.side
+        grey = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
+        return self.tokens(self.image_encoder(grey))
 
     def tokens(self, embeddings: Tensor) -> Tensor:
         """Tokens `[1, I, C]` of the mean of embeddings `[N, E]`."""
