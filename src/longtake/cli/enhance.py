@@ -158,7 +158,7 @@ class _Enhancing:
         *,
         complete: bool,
     ) -> None:
-        from longtake.cli.meter import peak_rss_mb
+        from longtake.models.process import peak_rss_mb
 
         summary = {
             "out": str(self.out),
