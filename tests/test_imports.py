@@ -32,6 +32,8 @@ TAKES = {
     "filling",
     "forecast",
     "output",
+    "adapters",
+    "variant",
 }
 BESIDE = ("train", "measure", "world")
 TOP = {"cli", "__main__", "studio", "scale"}

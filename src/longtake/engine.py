@@ -16,6 +16,7 @@ from longtake.models.wan import TextContext
 from longtake.slots import Slot
 from longtake.snapshot import Snapshot
 from longtake.timeline import Receipt
+from longtake.variant import Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Engine:
 
     name: str
     """Name of the model."""
+    variant: Variant
+    """What its networks are beside the name; in every snapshot."""
     settings: Mapping[str, Any]
     """The user's choices, as plain values; with them a pipeline can build this engine again."""
     method: Method

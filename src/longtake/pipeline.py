@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtake.adapters import Adapters
 from longtake.chunk import Observer
 from longtake.director import Director
 from longtake.engine import Engine, TakeState
@@ -32,9 +33,11 @@ from longtake.models.device import compute_device, compute_dtype
 from longtake.models.download import Line, obtain
 from longtake.models.hub import Checkpoint, look_up
 from longtake.models.image_encoder import ImageEncoder
+from longtake.models.lora_set import LoraSet
 from longtake.models.opening import open_model
 from longtake.models.policy import Policy
 from longtake.models.text import TextEncoder
+from longtake.models.tiled_codec import TiledCodec
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.output import OUTPUT_TYPES, OutputType, VideoOutput, as_type
 from longtake.sampling import OnStep
@@ -46,6 +49,7 @@ from longtake.slots.source import Source
 from longtake.snapshot import Snapshot
 from longtake.take import Take
 from longtake.timeline import Timeline
+from longtake.variant import Variant
 
 DEFAULT_SECONDS = 4
 
@@ -53,7 +57,7 @@ StepCallback = Callable[["Pipeline", int, float, dict[str, Tensor]], dict[str, T
 """diffusers' `callback_on_step_end(pipe, step, timestep, callback_kwargs) → dict`; the dict holds `latents`."""
 
 
-class Pipeline:
+class Pipeline(Adapters):
     """A model ready to generate. Any number of takes can be made with it, each with its own state."""
 
     def __init__(
@@ -69,6 +73,7 @@ class Pipeline:
         self.codec = codec
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self._loras = LoraSet(backbone)
         self.folder = checkpoint.folder
 
     @classmethod
@@ -108,6 +113,12 @@ class Pipeline:
     def name(self) -> str:
         """Name of the model."""
         return self.preset.name
+
+    @property
+    def variant(self) -> Variant:
+        """What its networks are beside the name: codec and LoRAs."""
+        codec = self.codec.codec if isinstance(self.codec, TiledCodec) else self.codec
+        return Variant(codec=type(codec).__name__, loras=self._loras.applied)
 
     @property
     def fps(self) -> int:
@@ -284,6 +295,7 @@ class Pipeline:
         method = build(policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
         return Engine(
             name=preset.name,
+            variant=self.variant,
             settings=asdict(settings),
             method=method,
             codec=self.codec,

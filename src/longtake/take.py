@@ -28,6 +28,7 @@ from longtake.sampling.noise import CounterNoise, NoiseSource, check_seed
 from longtake.slots import Slot, gather
 from longtake.snapshot import Snapshot
 from longtake.timeline import Cue, Receipt
+from longtake.variant import Variant
 
 
 class _Turn(NamedTuple):
@@ -291,6 +292,7 @@ class Take:
             )
         meta: dict[str, Any] = {
             "model": self.engine.name,
+            "variant": self.engine.variant.to_dict(),
             "settings": dict(self.engine.settings),
             "seed": self.seed,
             "num_frames": self.num_frames,
@@ -311,6 +313,8 @@ class Take:
             raise UserError(
                 f"the snapshot is of model {meta['model']!r}, this is {engine.name!r}; load that model"
             )
+        if "variant" in meta:
+            engine.variant.check_goes_on(Variant.from_dict(meta["variant"]))
         return cls(
             engine,
             TakeState.restored(engine, snapshot, slots),

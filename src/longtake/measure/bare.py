@@ -15,6 +15,7 @@ from longtake.models.wan import TextContext, WanConfig, WanTransformer
 from longtake.settings import Settings
 from longtake.take import Take
 from longtake.timeline import Timeline
+from longtake.variant import Variant
 
 __all__ = ["named", "random_codec", "random_engine", "random_take", "random_text"]
 
@@ -44,6 +45,7 @@ def random_engine(policy: Policy, model: WanTransformer, codec: PatchCodec, size
     text = random_text(model)
     return Engine(
         name="random weights",
+        variant=Variant(codec=type(codec).__name__),
         settings={},
         method=build(policy, model, Settings().sampler(preset), codec=codec),
         codec=codec,

@@ -54,10 +54,15 @@ def fetch(preset: Preset, names: Iterable[PartName], line: Line) -> None:
     _check_room(preset, parts)
     line.say(preset.notice)
     for part in parts:
-        for file in part.files:
-            if not is_whole(repository_folder(part) / file.path, file):
-                line.say(f"fetching {file.path} of {part.page}{_size(file)}")
-                _fetch(preset, part, file, line)
+        fetch_part(part, line, who=preset.name)
+
+
+def fetch_part(part: Part, line: Line, *, who: str) -> None:
+    """Fetch what is not there of a part, for `who`; Raises UserError as `obtain` does."""
+    for file in part.files:
+        if not is_whole(repository_folder(part) / file.path, file):
+            line.say(f"fetching {file.path} of {part.page}{_size(file)}")
+            _fetch(who, part, file, line)
 
 
 def command(part: Part) -> str:
@@ -67,7 +72,7 @@ def command(part: Part) -> str:
     return f"hf download {part.repo} {paths}{pinned} --local-dir '{repository_folder(part)}'"
 
 
-def _fetch(preset: Preset, part: Part, file: File, line: Line) -> None:
+def _fetch(who: str, part: Part, file: File, line: Line) -> None:
     from httpx import HTTPError
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -86,7 +91,7 @@ def _fetch(preset: Preset, part: Part, file: File, line: Line) -> None:
             return _verify(Path(path), file, hub_hash, part)
         except (HTTPError, OSError) as reason:
             if attempt + 1 == ATTEMPTS or not _may_pass(reason):
-                raise _unreachable(preset, part, file, reason) from None
+                raise _unreachable(who, part, file, reason) from None
 
 
 def _may_pass(reason: Exception) -> bool:
@@ -97,7 +102,7 @@ def _may_pass(reason: Exception) -> bool:
     return broken or "onsistency check" in str(reason)
 
 
-def _unreachable(preset: Preset, part: Part, file: File, reason: Exception) -> UserError:
+def _unreachable(who: str, part: Part, file: File, reason: Exception) -> UserError:
     status = getattr(getattr(reason, "response", None), "status_code", None)
     if status in (401, 403):
         why = f"asks for a login: accept its terms on {part.page}, then run `hf auth login`"
@@ -109,7 +114,7 @@ def _unreachable(preset: Preset, part: Part, file: File, reason: Exception) -> U
         first = str(reason).strip().splitlines() or [type(reason).__name__]
         why = f"cannot be reached from here ({first[0]})"
     return UserError(
-        f"{preset.name} needs {file.path} of {part.page} in {repository_folder(part)}, and it {why}; "
+        f"{who} needs {file.path} of {part.page} in {repository_folder(part)}, and it {why}; "
         f"where there is a network run: {command(part)} (what has arrived is kept)"
     )
 
