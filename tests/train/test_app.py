@@ -17,6 +17,7 @@ from longtake.models.wan import WanTransformer
 from longtake.train.app import app, parse_levels
 from longtake.train.checkpoint import checkpoints
 from longtake.train.config import LatentsConfig, MiniConfig, Stage
+from longtake.train.distil.stages import STAGES
 from longtake.train.export import averaged_networks
 from longtake.train.loop import Run
 from longtake.train.recipe_file import load_config, recipe_names
@@ -29,7 +30,7 @@ runner = CliRunner()
 
 def test_list_names_every_recipe_with_its_command() -> None:
     listed = json.loads(runner.invoke(app, ["list", "--json"]).stdout)
-    assert {entry["name"] for entry in listed} == set(recipe_names())
+    assert {entry["name"] for entry in listed} == set(recipe_names()) | {info.name for info in STAGES}
     assert all(entry["summary"] and entry["command"].startswith("longtake train ") for entry in listed)
     assert "longtake train mini" in runner.invoke(app, ["list"]).stdout
 

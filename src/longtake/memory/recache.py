@@ -63,6 +63,10 @@ class RecachedWindow:
         room = self._latents.shape[2]
         self._latents = torch.cat([self._latents, latents.to(self._latents)], 2)[:, :, -room:].contiguous()
 
+    def adopt(self, text: TextContext) -> None:
+        """The prompt in force reads so from now on: not the prompt has changed, but the network that reads it."""
+        self._changed(text)
+
     def _changed(self, text: TextContext) -> bool:
         """Whether the prompt is another one than the last time."""
         if text is self._text:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from longtake.errors import UserError
+from longtake.train.distil.command import stage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,15 +36,17 @@ def train() -> None:
 
 @app.command("list")
 def list_recipes(as_json: AsJson = False) -> None:
-    """List the recipes in the package, what each makes and the command that runs it."""
+    """List the recipes and the stages of distillation, what each makes and the command that runs it."""
+    from longtake.train.distil.stages import STAGES
     from longtake.train.recipe_file import recipes
 
-    found = recipes()
+    found = recipes() + [info.row() for info in STAGES]
     if as_json:
         typer.echo(json.dumps(found))
         return
     for recipe in found:
-        typer.echo(f"{recipe['name']:<10} {recipe['command']:<24} {recipe['summary']}")
+        flow = f" ({recipe['needs']} → {recipe['makes']})" if "needs" in recipe else ""
+        typer.echo(f"{recipe['name']:<12} {recipe['command']:<32} {recipe['summary']}{flow}")
 
 
 @app.command()
@@ -173,21 +176,26 @@ def export(
     run: Annotated[Path, typer.Option("--run", help="Folder of a run.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
     network: Annotated[
-        str, typer.Option("--network", help="What the run trained: mini, reader or clip.")
+        str, typer.Option("--network", help="What the run trained: mini, student, reader or clip.")
     ] = "mini",
 ) -> None:
     """Write a run's averaged weights as float16; mini in diffusers' folders, with a model card."""
     if network == "mini":
         from longtake.train.export import export_mini as write
+    elif network == "student":
+        from longtake.train.distil.export import export_student as write
     elif network == "reader":
         from longtake.train.reader import export as write
     elif network == "clip":
         from longtake.train.clip import export as write
     else:
-        raise UserError(f"network {network} is not known; use mini, reader or clip")
+        raise UserError(f"network {network} is not known; use mini, student, reader or clip")
     if not any(run.glob("checkpoint-*")):
         raise UserError(f"{run} holds no checkpoint; train first, or give another folder")
     write(run, out)
+
+
+app.command()(stage)
 
 
 def refuse_old_run(out: Path, resume: bool) -> None:

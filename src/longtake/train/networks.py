@@ -5,7 +5,7 @@ Shapes: B samples, S captions a sample, U different captions, F latent frames, L
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,10 +21,10 @@ __all__ = ["Conditions", "Networks", "build_networks"]
 
 
 class Conditions(NamedTuple):
-    """Captions of a batch, each different one tokenized once."""
+    """Captions of a batch, each different one read once."""
 
-    tokens: Tokens
-    """Of the U captions."""
+    tokens: Tokens | Tensor
+    """Of the U captions; where the text encoder is not trained, their embeddings `[U, L, D]`."""
     which: Tensor
     """`[B, S]`, index of each caption among the U."""
     segment: Tensor
@@ -43,7 +43,8 @@ class Networks(nn.Module):
         self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: AttentionRule
     ) -> Tensor:
         """Velocity `[B, C, F, h, w]`."""
-        captions, which = self.text(*conditions.tokens), conditions.which
+        tokens, which = conditions.tokens, conditions.which
+        captions = tokens if isinstance(tokens, Tensor) else self.text(*tokens)
         text = captions.index_select(0, which.flatten()).unflatten(0, which.shape)
         segment = conditions.segment if which.shape[1] > 1 else None
         velocity: Tensor = self.transformer(
@@ -52,14 +53,18 @@ class Networks(nn.Module):
         return velocity
 
     def conditions(self, captions: Captions) -> Conditions:
-        """Tokenize the captions of a batch."""
+        """Read the captions of a batch."""
         different = sorted({text for texts in captions.texts for text in texts})
         place = {text: index for index, text in enumerate(different)}
         which = torch.tensor([[place[text] for text in texts] for texts in captions.texts])
         device = self.transformer.device
         return Conditions(
-            self.text.tokenize(different), which.to(device), torch.from_numpy(captions.segment).to(device)
+            self.read(different), which.to(device), torch.from_numpy(captions.segment).to(device)
         )
+
+    def read(self, captions: Sequence[str]) -> Tokens | Tensor:
+        """What `forward` takes for these captions."""
+        return self.text.tokenize(captions)
 
 
 def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str]) -> Networks:

@@ -1,0 +1,76 @@
+"""Causal consistency distillation (Causal-Forcing, arXiv 2602.02214; consistency models, arXiv 2303.01469).
+
+Needs no stored pairs: one Euler step of the causal teacher, with guidance, from t to t' leads to where the student must
+predict the same clean latents: `mean((f(x_t, t) − sg f(x_t', t'))²)`, f(x, 0) = x. t and t' are neighbours on a grid,
+drawn for each block, and every block follows clean copies of the blocks before it (teacher forcing). The target is
+the student itself without a gradient, as in arXiv 2310.14189.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtake.sampling.schedule import FlowSchedule
+from longtake.train.config import Stage
+from longtake.train.counters import numbers
+from longtake.train.device import Compute
+from longtake.train.distil.backbone import Backbone
+from longtake.train.distil.clips import Clips, silent
+from longtake.train.distil.config import ConsistencySpec, DistilConfig
+from longtake.train.distil.flow import block_index, clean_of
+from longtake.train.distil.stage import Roles, Streamed, velocity_after
+from longtake.train.mini import mix
+from longtake.train.networks import Conditions
+
+__all__ = ["Consistency"]
+
+
+class Consistency(Streamed):
+    """The recipe. See `loop.Recipe`."""
+
+    def __init__(
+        self, spec: ConsistencySpec, config: DistilConfig, clips: Clips, roles: Roles, compute: Compute
+    ) -> None:
+        super().__init__("consistency", spec, config, clips, roles, compute)
+        assert roles.teacher is not None
+        self.teacher, self.guidance = roles.teacher, spec.guidance_scale
+        self.grid = np.array(FlowSchedule(config.sampler.shift).uniform(spec.grid))
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """Difference of two neighbouring predictions."""
+        clean, captions = self.clips.draw(stage, step, "consistency")
+        clean = clean.to(self.compute.device)
+        rng = numbers(self.config.seed, "consistency levels", step)
+        index = block_index(rng, len(self.grid) - 1, len(clean), clean.shape[2], self.block)
+        high, low = (
+            torch.from_numpy(self.grid[at]).to(clean.device, torch.float32) for at in (index, index + 1)
+        )
+        told = self.student.conditions(captions)
+        noisy = mix(clean, self.noise(clean.shape, "consistency noise", step), high)
+        with torch.no_grad():
+            slope = self._guided(clean, noisy, high, told, self.student.conditions(silent(captions)))
+            after = noisy + (low - high)[:, None, :, None, None] * slope
+            target = self._clean(self.student, clean, after, low, told)
+        return (self._clean(self.student, clean, noisy, high, told) - target).square().mean()
+
+    def _guided(
+        self, past: Tensor, noisy: Tensor, sigma: Tensor, told: Conditions, untold: Conditions
+    ) -> Tensor:
+        """The teacher's velocity, `u + scale·(c − u)`."""
+        conditional = self._velocity(self.teacher, past, noisy, sigma, told)
+        unconditional = self._velocity(self.teacher, past, noisy, sigma, untold)
+        return unconditional + self.guidance * (conditional - unconditional)
+
+    def _clean(
+        self, backbone: Backbone, past: Tensor, noisy: Tensor, sigma: Tensor, conditions: Conditions
+    ) -> Tensor:
+        return clean_of(noisy, self._velocity(backbone, past, noisy, sigma, conditions), sigma)
+
+    def _velocity(
+        self, backbone: Backbone, past: Tensor, noisy: Tensor, sigma: Tensor, conditions: Conditions
+    ) -> Tensor:
+        with self.compute.autocast():
+            velocity = velocity_after(backbone, past, noisy, 1000 * sigma, conditions, self.block)
+        return velocity.float()

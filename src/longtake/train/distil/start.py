@@ -1,0 +1,152 @@
+"""Running one stage in a folder: beginning it, resuming it, and exporting what it made."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from longtake.errors import UserError
+from longtake.train.checkpoint import checkpoints
+from longtake.train.config import OptimiserConfig
+from longtake.train.device import Compute, choose_compute
+from longtake.train.distil.backbone import Backbone
+from longtake.train.distil.clips import Clips
+from longtake.train.distil.config import DistilConfig
+from longtake.train.distil.export import export_student
+from longtake.train.distil.ode_pairs import make_pairs
+from longtake.train.distil.opening import MODEL, open_model, open_roles
+from longtake.train.distil.record import StageRecord, keep_record, kept_record
+from longtake.train.distil.stages import StageInfo, spec_of, stage_info, trained_by
+from longtake.train.interrupt import hold_signals
+from longtake.train.loop import Cadence, Recipe, Report, Run
+from longtake.train.plots import require_matplotlib
+from longtake.train.report import RunReport, ShardReport
+
+__all__ = ["run_stage", "stage_recipe", "stage_run"]
+
+
+def run_stage(
+    name: str,
+    config: DistilConfig,
+    data: Path,
+    out: Path,
+    *,
+    teacher: str | Path | None = None,
+    student: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    max_minutes: float = math.inf,
+) -> bool:
+    """Run a stage in the folder `out`; True when it is done, with a model in `out/model` (ode-pairs: pairs in `out`).
+
+    data: latents, for `ode` pairs. teacher, student: a preset, a model's folder or the run folder of another stage; by
+    default the config's, and on resume what the run began with. Raises UserError when they do not fit together, when
+    `out` holds a run and `resume` is not asked for, and when a loss or a gradient is not finite.
+    """
+    info = stage_info(name)
+    spec_of(config, info)
+    if threads:
+        torch.set_num_threads(threads)
+    if info.name == "ode-pairs":
+        return _pairs(
+            config, data, out, _chosen("teacher", teacher, config.models.teacher), device, max_minutes
+        )
+    require_matplotlib()
+    record = _record(info, config, out, teacher, student, resume)
+    with hold_signals() as stop, RunReport() as report:
+        run = stage_run(record, data, out, report, device=device)
+        if resume and not run.resume():
+            raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
+        keep_record(record, out)
+        done = run.train(max_minutes=max_minutes, stop=stop)
+    if done:
+        export_student(out, out / MODEL)
+    return done
+
+
+def stage_run(record: StageRecord, data: Path, out: Path, report: Report, *, device: str = "auto") -> Run:
+    """A run of a stage at its beginning."""
+    config = record.config
+    recipe, optimiser = stage_recipe(record, data, choose_compute(device, config.precision))
+    cadence = Cadence(
+        checkpoint_minutes=config.checkpoint_minutes,
+        sample_minutes=config.sample_minutes,
+        log_steps=config.log_steps,
+        validate_steps=config.validate_steps,
+    )
+    return Run(recipe, out, optimiser, cadence, report)
+
+
+def stage_recipe(record: StageRecord, data: Path, compute: Compute) -> tuple[Recipe, OptimiserConfig]:
+    """The recipe of a stage with its networks, and what trains the student."""
+    info = stage_info(record.stage)
+    spec = spec_of(record.config, info)
+    roles, opened = open_roles(
+        record.config, spec, student=record.student, teacher=record.teacher, device=compute.device
+    )
+    recipe: Recipe = trained_by(info)(spec, record.config, data, roles, compute)
+    if info.name != "ode":
+        _check_latents(Clips(record.config, data), roles.student, opened.name)
+    return recipe, spec.optimiser
+
+
+def _pairs(
+    config: DistilConfig, data: Path, out: Path, teacher: str, device: str, max_minutes: float
+) -> bool:
+    compute = choose_compute(device, config.precision)
+    opened, clips = open_model(teacher), Clips(config, data)
+    model = Backbone(opened.transformer.to(compute.device), opened.prompts())
+    _check_latents(clips, model, opened.name)
+    spec = spec_of(config, stage_info("ode-pairs"))
+    end = time.monotonic() + 60 * max_minutes
+    with hold_signals() as heard, ShardReport() as report:
+        return make_pairs(
+            config, spec, clips, model, out, progress=report, stop=lambda: heard() or time.monotonic() > end
+        )
+
+
+def _record(
+    info: StageInfo,
+    config: DistilConfig,
+    out: Path,
+    teacher: str | Path | None,
+    student: str | Path | None,
+    resume: bool,
+) -> StageRecord:
+    if checkpoints(out) and not resume:
+        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    before = kept_record(out) if resume else None
+    if before is not None and before.stage != info.name:
+        raise UserError(f"{out} holds a run of stage {before.stage}, not {info.name}; give its own folder")
+    if before is not None:
+        teacher, student = teacher or before.teacher, student or before.student
+    master = _chosen("teacher", teacher, config.models.teacher) if info.teacher else None
+    return StageRecord(
+        stage=info.name,
+        student=_chosen("student", student, config.models.student),
+        teacher=master,
+        config=config,
+    )
+
+
+def _chosen(what: str, given: str | Path | None, configured: str | None) -> str:
+    chosen = given or configured
+    if chosen is None:
+        raise UserError(f"this stage needs a {what}; give --{what} with a model's folder or name")
+    return str(chosen)
+
+
+def _check_latents(clips: Clips, backbone: Backbone, name: str) -> None:
+    """Raise UserError when the stored latents are not the model's."""
+    channels, height, width = clips.latent_shape
+    config = backbone.transformer.config
+    if channels != config.in_channels:
+        raise UserError(
+            f"{clips.folder} has latents of {channels} channels, {name} takes {config.in_channels}; "
+            "use latents made with the model's codec"
+        )
+    config.grid(height, width)
