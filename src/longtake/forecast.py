@@ -22,6 +22,7 @@ from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
 from longtake.models.image_encoder import parameters_of
+from longtake.models.lora import linear_layers
 from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
 from longtake.models.passes import IMAGE_TOKENS, pass_bytes
@@ -31,7 +32,7 @@ from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
 from longtake.models.tiled_codec import Tiling
-from longtake.models.wan import WanConfig
+from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
 
@@ -79,6 +80,13 @@ def forecast(
         text_elsewhere=device.type == "cuda",
         beside=device.type == "cuda",
     )
+
+
+def layer_shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
+    """Shape of every linear layer of a model's transformer, by name; from its config alone."""
+    with torch.device("meta"):
+        model = WanTransformer(_network(checkpoint))
+    return {name: layer.weight.shape for name, layer in linear_layers(model).items()}
 
 
 def formats(device: torch.device) -> tuple[Weights, ...]:

@@ -63,6 +63,17 @@ def generate(
         float | None,
         Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        Option(metavar="FILE[:SCALE]", help="LoRA that changes the model; may be given several times."),
+    ] = None,
+    codec: Annotated[
+        str, Option(metavar="NAME", help="full, or tiny: decodes many times faster, a little blurred.")
+    ] = "full",
+    profile: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Memory profile that `longtake doctor --model` lists; else what fits."),
+    ] = None,
     watch: Annotated[
         bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
     ] = False,
@@ -105,6 +116,9 @@ def generate(
         image=image,
         video=video,
         strength=strength,
+        profile=profile,
+        codec=codec,
+        lora=lora or (),
     )
     _Filming(request, signing, watch=watch, quiet=quiet, as_json=as_json).run()
 
@@ -152,16 +166,16 @@ class _Filming:
 
         from longtake.cli.download import to_terminal
         from longtake.forecast import check_memory
+        from longtake.models.codecs import codec_part
         from longtake.models.download import obtain
         from longtake.models.hub import look_up
 
-        request = self.request
-        check_memory(look_up(request.model), width=request.width, height=request.height)
-        obtain(request.model, to_terminal())
-        with Console(stderr=True, quiet=self.quiet).status(f"loading {self.request.model}"):
-            from longtake.pipeline import Pipeline
-
-            return Pipeline.from_pretrained(self.request.model)
+        request, opening = self.request, self.request.opening
+        checkpoint, size = look_up(request.model), {"width": request.width, "height": request.height}
+        check_memory(checkpoint, **size, codec=opening.codec, profile=opening.profile)
+        obtain(request.model, to_terminal(), also=[codec_part(checkpoint, opening.codec)])
+        with Console(stderr=True, quiet=self.quiet).status(f"loading {request.model}"):
+            return opening.open(request.model, to_terminal())
 
     def _start(self, pipe: Pipeline, num_frames: int | None) -> Take:
         from longtake.settings import Settings

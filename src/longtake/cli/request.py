@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from longtake.cli.opening import Opening
 from longtake.errors import UserError
 from longtake.footage import Picture, VideoFile, cover_note, read_image
 from longtake.media import VideoFormat
 from longtake.models.hub import Preset, look_up
-from longtake.models.intake import check_takes_image, check_takes_video
+from longtake.models.intake import check_has_image, check_takes_image, check_takes_video
 from longtake.timeline import Timeline
 
 DEFAULT_SECONDS = 10.0
@@ -52,7 +54,9 @@ class Request:
     strength: float | None = None
     """How much of the video is replaced; None leaves it to the model."""
     inputs: tuple[str, ...] = ()
-    """What happens to image or video, in words."""
+    """What happens to image or video, and what the model is changed by, in words."""
+    opening: Opening = field(default_factory=Opening)
+    """How the model is opened."""
 
     @classmethod
     def read(
@@ -72,10 +76,14 @@ class Request:
         image: str | None = None,
         video: str | None = None,
         strength: float | None = None,
+        profile: str | None = None,
+        codec: str = "full",
+        lora: Sequence[str] = (),
     ) -> Request:
         """Check the options of `generate`. Raises `UserError` for the first that cannot be used."""
         timeline = read_timeline(prompt, storyboard)
-        preset = look_up(model).preset
+        checkpoint = look_up(model)
+        preset = checkpoint.preset
         check_fps(fps, preset)
         width, height = read_size(size, preset)
         check_scale(scale)
@@ -84,6 +92,7 @@ class Request:
         num_frames = count_frames(seconds, frames, preset.native.fps)
         check_output(out, force=force)
         given = Given.read(preset, image, video, strength)
+        opening = Opening.read(checkpoint, profile, codec, lora)
         return cls(
             timeline=timeline,
             num_frames=num_frames,
@@ -98,7 +107,8 @@ class Request:
             image=given.image,
             video=None if given.video is None else given.video.path,
             strength=strength,
-            inputs=given.notes(width, height),
+            inputs=(*given.notes(width, height), *opening.notes()),
+            opening=opening,
         )
 
 
@@ -121,6 +131,7 @@ class Given:
                 )
             if not 0 < strength <= 1:
                 raise UserError(f"--strength {strength:g} is out of range; give a number above 0, up to 1")
+        check_has_image(preset, first=image is not None, last=False)
         if image is not None:
             check_takes_image(preset)
         if video is not None:
