@@ -32,6 +32,8 @@ from longtake.train.store import VALIDATION, LatentSet
 
 __all__ = ["Mini", "Sample", "masked_error", "teacher_mask"]
 
+COMPILED_FORMS = 64
+"""Lengths, masks and passes with and without gradients that a block may be compiled for, over all stages."""
 VALIDATION_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -60,6 +62,7 @@ class Mini:
         self.data = LatentSet(data, seed=config.seed)
         self.networks = build_networks(config, self.data.latent_shape[0], words).to(compute.device)
         if config.compile:
+            torch._dynamo.config.recompile_limit = COMPILED_FORMS
             for block in self.networks.transformer.blocks:
                 block.compile(dynamic=False)
         _, _, height, width = self.data.latent_shape
