@@ -70,11 +70,17 @@ class Adapters:
         self._loras.unload()
 
 
+def is_local(given: str) -> bool:
+    """Whether this names a file or folder, and not a repository on the Hub."""
+    path = Path(given)
+    is_file_name = path.suffix in (".safetensors", *PT_SUFFIXES)
+    return path.exists() or is_file_name or not _REPOSITORY.fullmatch(given)
+
+
 def _found(given: str, weight_name: str | None, line: Line) -> Path:
     """Where a LoRA is on this machine, once it has been fetched."""
     path = Path(given)
-    is_file_name = path.suffix in (".safetensors", *PT_SUFFIXES)
-    if path.exists() or is_file_name or not _REPOSITORY.fullmatch(given):
+    if is_local(given):
         return path if weight_name is None else path / weight_name
     part = Part(repo=given, files=(File(path=weight_name or DEFAULT_FILE),))
     fetch_part(part, line, who=f"LoRA {given}")

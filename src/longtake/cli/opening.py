@@ -94,12 +94,13 @@ class Opening:
 
 def _check_loras(checkpoint: Checkpoint, loras: Sequence[GivenLora]) -> None:
     """Refuse files that are none, or that were made for another model."""
-    here = [Path(lora.source) for lora in loras if Path(lora.source).exists()]
-    if not here:
+    if not loras:
         return
+    from longtake.adapters import is_local
     from longtake.forecast import layer_shapes
     from longtake.models.lora import read_lora
 
     shapes = layer_shapes(checkpoint)
-    for path in here:
-        read_lora(path, allow_pt=True).check(shapes)
+    for lora in loras:
+        if is_local(lora.source):
+            read_lora(Path(lora.source), allow_pt=True).check(shapes)
