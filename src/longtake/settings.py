@@ -6,11 +6,13 @@ import warnings
 from dataclasses import dataclass
 
 from longtake.errors import UserError
+from longtake.memory.chosen import Choice
 from longtake.models.codec import frames_for_latents
 from longtake.models.hub import Preset
 from longtake.models.override import override
-from longtake.models.steps import FewStepSpec, Listed, OdeSpec
+from longtake.models.steps import DdimSpec, FewStepSpec, Listed, OdeSpec
 from longtake.sampling import Sampler
+from longtake.sampling.ddim import Ddim
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.ode import FlowODE
 
@@ -39,10 +41,21 @@ class Settings:
     """Another number of latent frames that attention sees."""
     sink: int | None = None
     """Another number of first latent frames that are never forgotten."""
+    anchors: tuple[str, ...] = ()
+    """Frames that long-term memory holds on to, as `memory.pins` reads them (`0`, `2.5s`, `0+40`, `40@48`)."""
+    anchor_with_prompt: bool = False
+    """Whether the first frame under a new prompt becomes the anchor."""
+    anchor_scale: float | None = None
+    """Weight of the anchor in guidance; that of the text unless given."""
+    long_term: bool = True
+    """False switches anchors off (APM)."""
+    short_term: bool = True
+    """False switches off what the last frames tell the next clip (CAM)."""
     force: bool = False
     """Take steps, a shift, block, window or sink that the checkpoint was not made for."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", tuple(self.anchors))
         if self.steps is not None:  # a list where they come out of a file
             object.__setattr__(self, "steps", tuple(self.steps))
 
@@ -56,6 +69,14 @@ class Settings:
             sink=self.sink,
             force=self.force,
         )
+        choice = Choice(
+            anchors=self.anchors,
+            anchor_with_prompt=self.anchor_with_prompt,
+            anchor_scale=self.anchor_scale,
+            long_term=self.long_term,
+            short_term=self.short_term,
+        )
+        policy = choice.applied(policy, preset.name, preset.native.fps)
         return preset.model_copy(update={"policy": policy})
 
     def size(self, preset: Preset, multiple: int) -> tuple[int, int]:
@@ -85,6 +106,8 @@ class Settings:
             raise UserError(
                 f"shift {shift:g}: {preset.name!r} was made for {spec.shift:g}; leave it out, or force it"
             )
+        if isinstance(spec, DdimSpec):
+            return self._ddim(preset, spec)
         if not isinstance(spec, OdeSpec):
             first = spec.first_steps if isinstance(spec, FewStepSpec) else ()
             steps = self._steps(preset, spec)
@@ -95,6 +118,12 @@ class Settings:
             raise UserError(f"{preset.name!r} has no step list; give num_inference_steps instead of steps")
         count = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
         return FlowODE(num_inference_steps=count, shift=shift)
+
+    def _ddim(self, preset: Preset, spec: DdimSpec) -> Ddim:
+        if self.steps is not None:
+            raise UserError(f"{preset.name!r} has no step list; give num_inference_steps instead of steps")
+        count = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
+        return Ddim(num_inference_steps=count, eta=spec.eta, prediction=spec.prediction)
 
     def _steps(self, preset: Preset, spec: Listed) -> tuple[float, ...]:
         """The step list: the user's, the published one of the asked length, or the first."""

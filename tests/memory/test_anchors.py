@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
-from longtake.memory.apm import OWN_PICTURE, Anchors, Apm, Pin
+from longtake.memory.apm import Anchors, Apm, Pin
 from longtake.memory.cam import Cam
 from longtake.models.wan import TextContext
 
@@ -97,14 +97,6 @@ def test_an_anchor_can_be_refreshed_from_outside() -> None:
     assert anchor(apm) == ((8,), 8.0)
     grow(apm, 16, 32)
     assert anchor(apm) == ((2,), 2.0)  # a later pin has its time
-
-
-def test_a_picture_of_the_user_is_an_anchor_from_the_first_clip_on() -> None:
-    picture = torch.full((1, 4, 4, 3), 99, dtype=torch.uint8)
-    apm = Apm(Levels(), picture=picture)
-    assert anchor(apm) == ((OWN_PICTURE,), 99.0)
-    grow(apm, 0, 8)
-    assert anchor(apm) == ((OWN_PICTURE,), 99.0)
 
 
 @pytest.mark.parametrize("pin", [{"frames": ()}, {"frames": (-1,)}, {"since": -3}])

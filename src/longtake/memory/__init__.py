@@ -51,7 +51,7 @@ class AnchorContext:
     null: Tensor
     """`[1, I, C]`, of no anchor; guidance leads away from it."""
     frames: tuple[int, ...]
-    """Pixel frames of the take that the tokens are of; −1 for a picture of the user's own."""
+    """Pixel frames of the take that the tokens are of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

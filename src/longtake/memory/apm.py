@@ -18,9 +18,6 @@ from longtake.errors import UserError
 from longtake.memory import AnchorContext, Context
 from longtake.models.wan import TextContext
 
-OWN_PICTURE = -1
-"""Stands for the number of a frame where the anchor is a picture of the user's own."""
-
 
 class Embed(Protocol):
     """What a network brings: pictures to embeddings, embeddings to tokens."""
@@ -99,18 +96,9 @@ class Apm:
 
     needs_pixels = True
 
-    def __init__(
-        self,
-        embed: Embed,
-        rule: Anchors | None = None,
-        *,
-        temporal_stride: int = 1,
-        picture: Tensor | None = None,
-    ) -> None:
-        """rule: the first frame, unless given. temporal_stride: pixel frames a latent frame after the first. picture:
-        `uint8 [1, H, W, 3]`, the user's own anchor, in force until a pin's time comes after frame 0.
-        """
-        self._embed, self._rule, self._stride = embed, rule or Anchors(), temporal_stride
+    def __init__(self, embed: Embed, rule: Anchors | None = None) -> None:
+        """rule: the first frame, unless given."""
+        self._embed, self._rule = embed, rule or Anchors()
         self._named = sorted({frame for pin in self._rule.pins for frame in pin.frames})
         self._slots = torch.zeros(len(self._named) + 1, embed.dim)
         self._known = torch.zeros(len(self._named), dtype=torch.bool)
@@ -118,9 +106,6 @@ class Apm:
         self._tokens: tuple[_Held, Tensor] | None = None
         self._loose: _Held | None = None
         self._position, self._text, self._asked = 0, torch.zeros(0), False
-        if picture is not None:
-            self._slots[-1:] = embed.pictures(picture).float().cpu()
-            self._loose = _Held((OWN_PICTURE,), 0)
 
     @property
     def num_bytes(self) -> int:

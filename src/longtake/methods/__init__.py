@@ -13,6 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from longtake.memory import Memory
+from longtake.memory.apm import Apm
 from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
 from longtake.sampling.given import NOTHING, Given
@@ -66,6 +67,8 @@ class MethodState:
     """What the next block may know of the past."""
     flight: dict[str, Tensor] = field(default_factory=dict)
     """Latents that are on their way, by name; empty for autoregressive methods."""
+    anchors: Apm | None = None
+    """The part of the memory that holds on to chosen frames, where there is one."""
 
 
 class Method(Protocol):

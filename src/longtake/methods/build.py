@@ -15,11 +15,13 @@ from longtake.methods.joint import Joint
 from longtake.methods.overlap import Overlap
 from longtake.methods.rolling import Rolling
 from longtake.methods.stream_batch import StreamBatch
+from longtake.methods.unet_network import streaming_unet
 from longtake.methods.windowed import Windowed
 from longtake.models.codec import Codec
 from longtake.models.policy import Policy
-from longtake.models.rollouts import Fifo, LastFrame, Tail, Windows
+from longtake.models.rollouts import Fifo, LastFrame, Streaming, Tail, Windows
 from longtake.models.rollouts import Overlap as Spec
+from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import WanTransformer
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
@@ -28,7 +30,7 @@ from longtake.sampling.ode import FlowODE
 
 def build(
     policy: Policy,
-    backbone: WanTransformer,
+    backbone: WanTransformer | StreamingUNet,
     sampler: Sampler,
     *,
     guidance_scale: float = 1.0,
@@ -38,6 +40,10 @@ def build(
 
     codec: for memories that go back to pixels.
     """
+    if isinstance(policy.rollout, Streaming):
+        return streaming(policy.rollout, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
+    if not isinstance(backbone, WanTransformer):
+        raise UserError("this network makes long video as StreamingT2V does; use rollout 'streamingt2v'")
     if policy.kind == "joint":
         return joint(policy, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
     if policy.kind == "causal":
@@ -48,6 +54,24 @@ def build(
     if policy.kind == "rolling":
         return Rolling(backbone=backbone, sampler=sampler, policy=policy, guidance_scale=guidance_scale)
     return StreamBatch(backbone=backbone, sampler=sampler, policy=policy)
+
+
+def streaming(
+    spec: Streaming,
+    backbone: WanTransformer | StreamingUNet,
+    sampler: Sampler,
+    *,
+    guidance_scale: float = 1.0,
+    codec: Codec | None = None,
+) -> Method:
+    """Clips that go on from short-term memory and hold on to anchors."""
+    if codec is None:
+        raise ValueError("both memories need the codec")
+    if not isinstance(backbone, StreamingUNet):
+        raise UserError(
+            "rollout 'streamingt2v' needs a network with its memories; use the preset streamingt2v"
+        )
+    return streaming_unet(backbone, sampler, spec, codec, guidance_scale=guidance_scale)
 
 
 def joint(

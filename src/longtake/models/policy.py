@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from longtake.models.data import Data
-from longtake.models.rollouts import Fifo, Overlap, RolloutSpec, Tail, Windows
+from longtake.models.rollouts import Fifo, Overlap, RolloutSpec, Streaming, Tail, Windows
 from longtake.models.steps import FewStepSpec, OdeSpec, RollingSpec, SamplerSpec, SourceSpec, StreamBatchSpec
 from longtake.models.windows import AdaptiveWindow, ClipWindow, RecomputeWindow, RollingWindow, WindowSpec
 
@@ -228,6 +228,8 @@ class Policy(Data):
             )
         if isinstance(rollout, Overlap) and rollout.frames % self.block:
             raise ValueError(f"rollouts overlap by whole blocks of {self.block}, not {rollout.frames}")
+        if isinstance(rollout, Streaming) and rollout.shared >= self.block:
+            raise ValueError(f"a clip of {self.block} cannot show {rollout.shared} frames again; use fewer")
         if isinstance(rollout, Tail) and rollout.frames >= self.block:
             raise ValueError(f"a clip of {self.block} cannot carry on {rollout.frames} frames; use fewer")
         if isinstance(rollout, Fifo) and not isinstance(self.sampler, OdeSpec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from longtake.models.data import Data
 
@@ -53,4 +53,32 @@ class Windows(Data):
     """Most latent frames; memory grows with the length."""
 
 
-RolloutSpec = Annotated[Overlap | LastFrame | Tail | Fifo | Windows, Field(discriminator="kind")]
+class AnchorSpec(Data):
+    """Pixel frames of the take that it holds on to; of several, their mean."""
+
+    frames: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+    since: NonNegativeInt = 0
+    """Pixel frame from which on they count."""
+
+
+class Streaming(Data):
+    """Clips that each show again the end of the one before and go on, with two memories (StreamingT2V)."""
+
+    kind: Literal["streamingt2v"]
+    shared: PositiveInt
+    """Latent frames of a clip that show again what came before."""
+    first: PositiveInt | None = None
+    """Latent frames of the first clip; None: as many as the others have."""
+    short_term: bool = True
+    """Whether clips go on from the last frames before them (CAM)."""
+    long_term: bool = True
+    """Whether the take holds on to anchors (APM)."""
+    anchors: Annotated[tuple[AnchorSpec, ...], Field(min_length=1)] = (AnchorSpec(),)
+    """The last one whose time has come counts."""
+    anchor_with_prompt: bool = False
+    """Whether the first frame under a new prompt becomes the anchor."""
+    anchor_scale: float | None = Field(default=None, ge=0)
+    """Weight of the anchor in guidance; None: that of the text, which saves a branch."""
+
+
+RolloutSpec = Annotated[Overlap | LastFrame | Tail | Fifo | Windows | Streaming, Field(discriminator="kind")]

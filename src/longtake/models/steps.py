@@ -64,7 +64,22 @@ class StreamBatchSpec(Listed):
     kind: Literal["stream-batch"]
 
 
-SamplerSpec = Annotated[OdeSpec | FewStepSpec | RollingSpec | StreamBatchSpec, Field(discriminator="kind")]
+class DdimSpec(Data):
+    """DDIM steps, for networks trained on Stable Diffusion's schedule."""
+
+    kind: Literal["ddim"]
+    num_inference_steps: Annotated[int, Field(ge=1, le=500)]
+    eta: float = Field(default=0.0, ge=0, le=1)
+    """Noise that a step adds; 1 is ancestral sampling."""
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    """What the network predicts."""
+    shift: Literal[1.0] = 1.0
+    """The schedule has none."""
+
+
+SamplerSpec = Annotated[
+    OdeSpec | FewStepSpec | RollingSpec | StreamBatchSpec | DdimSpec, Field(discriminator="kind")
+]
 
 
 class SourceSpec(Data):

@@ -95,21 +95,24 @@ class StreamingUNet(nn.Module):
         features = self.unet.controlnet_cond_embedding(pixels)
         return to_video(features, frames.shape[1])
 
-    def embed_image(self, frames: Tensor) -> Tensor:
-        """Embeddings `[N, E]` of pictures `uint8 [N, H, W, 3]`. Raises UserError without an image encoder."""
+    def check_anchors(self) -> None:
+        """Raises UserError when there is nothing to make embeddings of anchors with."""
         if self.image_encoder is None:
             raise UserError(
                 "this model has no image encoder, which anchors need; put one in its folder as image_encoder, "
                 "or switch the long-term memory off"
             )
+
+    def embed_image(self, frames: Tensor) -> Tensor:
+        """Embeddings `[N, E]` of pictures `uint8 [N, H, W, 3]`."""
+        assert self.image_encoder is not None  # see `check_anchors`
         pictures = frames.to(self.device).permute(0, 3, 1, 2).to(self.dtype) / 127.5 - 1
         embedding: Tensor = self.image_encoder(pictures)
         return embedding
 
     def null_tokens(self) -> Tensor:
         """Tokens `[1, I, C]` of no anchor: those of a mid-grey picture, all zero in −1…1."""
-        if self.image_encoder is None:
-            raise ValueError("no image encoder")
+        assert self.image_encoder is not None  # see `check_anchors`
         side = self.image_encoder.side
         grey = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
         return self.tokens(self.image_encoder(grey))
