@@ -64,6 +64,8 @@ class Chunk:
     """Where the time went."""
     latents: Tensor
     """`[1, C, T, H, W]`, what the frames were decoded from (never trimmed)."""
+    anchors: tuple[int, ...] = ()
+    """Pixel frames of the take that its memory held on to while this was made; empty for memories that do not."""
 
     @property
     def start_time(self) -> float:

@@ -57,6 +57,8 @@ class Undecoded:
     """What it was made under; None once it is in the memory."""
     receipts: tuple[Receipt, ...]
     """Receipts that changed at it."""
+    anchors: tuple[int, ...] = ()
+    """Pixel frames that the memory held on to while it was made."""
     timings: Timings = field(default_factory=Timings)
     """Where the time went until now."""
 

@@ -128,6 +128,8 @@ class Take:
         self._turn = turn = self._turn or self._decide()
         state, plan, conditions, watch = self._state, turn.plan, turn.conditions, turn.watch
         opening = None if plan.denoise else self._opening()
+        held = state.method.anchors if plan.denoise else None
+        anchors = held.frames if held else ()
         latents = opening
         if latents is None:
             latents = self.engine.method.denoise(plan, self._noise, conditions, state.method, self._on_step)
@@ -142,6 +144,7 @@ class Take:
             latents=latents,
             text=conditions.text if needs_pixels else None,
             receipts=turn.receipts,
+            anchors=anchors,
             timings=watch.timings,
         )
         state.position, state.planned = plan.final.stop, state.planned + self._count_frames(plan)
@@ -164,6 +167,7 @@ class Take:
             receipts=undecoded.receipts,
             timings=undecoded.timings,
             latents=undecoded.latents,
+            anchors=undecoded.anchors,
         )
         state.shown += len(chunk.frames)
         return chunk
@@ -272,6 +276,18 @@ class Take:
     def follow(self, cues: Sequence[Cue]) -> None:
         """Take directions over from a record, each with its chunk, in the order in which they were accepted."""
         self._state.director.follow(cues)
+
+    def refresh_anchor(self) -> None:
+        """Hold on to the first frame of the next chunk from then on; safe from another thread.
+
+        For a scene that has changed, or a watch for drift. Raises UserError where the memory holds on to nothing.
+        """
+        anchors = self._state.method.anchors
+        if anchors is None:
+            raise UserError(
+                f"{self.engine.name!r} holds on to no frames; use a model with long-term memory, and leave it on"
+            )
+        anchors.refresh()
 
     def pause(self) -> None:
         """Hold before the next chunk: `next()` waits until `resume()`."""
