@@ -43,6 +43,7 @@ class Grid(NamedTuple):
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept here may be met by autograd later
 def rotary(positions: tuple[int, ...], grid: Grid, head_dim: int, device: torch.device) -> Tensor:
     """Rotations `[S, D/2]`, complex64, of whole latent frames standing at the temporal indices `positions`.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from longtake.errors import UserError
+from longtake.train.chain.command import chain
 from longtake.train.distil.command import stage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -196,6 +197,9 @@ def export(
 
 
 app.command()(stage)
+
+
+app.command()(chain)
 
 
 def refuse_old_run(out: Path, resume: bool) -> None:

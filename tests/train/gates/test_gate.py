@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from longtake.errors import UserError
@@ -87,6 +88,16 @@ def test_takes_are_measured_shown_and_kept(tmp_path: Path, reader: Reader) -> No
     again = hold("dmd", tmp_path, tiny_pipeline(), stricter, reader=reader)
     assert (tmp_path / "gate.jsonl").read_text() == takes, "other expectations need no new takes"
     assert any("flicker" in line for line in failures(again))
+
+
+def test_training_goes_on_after_takes_were_made_in_the_same_process() -> None:
+    pipe = tiny_pipeline()
+    next(iter(pipe.stream("a red sphere rolls", seed=0, num_frames=5)))
+    transformer = pipe.backbone.requires_grad_(True)
+    latents = torch.randn(1, transformer.config.in_channels, 2, 2, 4)
+    text = torch.randn(1, 3, transformer.config.text_dim)
+    transformer(latents, torch.full((1, 2), 500.0), text).sum().backward()
+    assert all(p.grad is not None for p in transformer.blocks.parameters())
 
 
 def test_what_the_reader_is_not_trusted_with_is_left_out(reader: Reader) -> None:

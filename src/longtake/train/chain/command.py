@@ -1,0 +1,47 @@
+"""`longtake train chain`: every stage, from nothing to a streaming student. Heavy imports happen inside."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["chain"]
+
+
+def chain(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the chain; the same command goes on there.")],
+    config: Annotated[str, typer.Option("--config", help="mini, smoke or a YAML file.")] = "mini",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A stored set; default: the chain's own, made in --out.")
+    ] = None,
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Do this stage and later ones anew.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    max_minutes: Annotated[
+        float, typer.Option("--max-minutes", help="End a stage, with a checkpoint, after so long.")
+    ] = math.inf,
+) -> None:
+    """Pretrain and distil in one folder, a measured gate after each stage; can be killed and goes on."""
+    from longtake.train.chain.config import chain_config
+    from longtake.train.chain.run import Chain
+    from longtake.train.chain.works import Resources, make_data, works
+
+    recipe = chain_config(config)
+    doing = works(recipe, Resources(device=device, threads=threads, max_minutes=max_minutes))
+    folder = data or out / "data"
+    if data is None:
+        make_data(folder, recipe.data, recipe.workers)
+    done = Chain(recipe, out, folder, doing, say=lambda line: typer.echo(line, err=True)).run(
+        begin=begin, until=until
+    )
+    last = until or recipe.stages[-1]
+    if done:
+        typer.echo(f"{out / last / 'model'}: longtake generate --model {out / last / 'model'} …", err=True)

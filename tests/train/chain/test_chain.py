@@ -1,0 +1,154 @@
+"""A chain's order, its stops and its memory. Stages here only write a tiny model; `test_smoke.py` has real ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from longtake.errors import UserError
+from longtake.train.chain.config import ChainConfig, chain_config, chain_names
+from longtake.train.chain.run import Chain, Job, Work
+from longtake.train.chain.state import ChainState
+from longtake.train.gates.config import GateConfig
+from tests.tiny import TINY_POLICY, tiny_folder
+
+STAGES = ("causal", "consistency", "dmd")
+QUICK = GateConfig(prompts=1, seconds=0.5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+class Works:
+    """Notes what was done, and copies a model."""
+
+    def __init__(self, model: Path) -> None:
+        self.model, self.done, self.stop_at = model, list[str](), ""
+
+    def work(self, stage: str) -> Work:
+        def do(job: Job) -> bool:
+            assert all((folder / "model").is_dir() for folder in job.stages.values()), (
+                "earlier stages are done"
+            )
+            self.done.append(stage)
+            if stage == self.stop_at:
+                return False
+            shutil.copytree(self.model, job.model, dirs_exist_ok=True)
+            line = {"kind": "train", "step": 1, "loss": 0.5, "seconds": 120.0}
+            (job.folder / "log.jsonl").write_text(json.dumps(line) + "\n")
+            return True
+
+        return do
+
+
+def config(**changes: object) -> ChainConfig:
+    values = {
+        "base": "mini",
+        "distil": "mini",
+        "stages": STAGES,
+        "teacher": TINY_POLICY,
+        "gates": dict.fromkeys(STAGES, QUICK.model_dump()),
+    }
+    return ChainConfig.model_validate(values | changes)
+
+
+def chain(folder: Path, works: Works, said: list[str] | None = None, **changes: object) -> Chain:
+    doing = {stage: works.work(stage) for stage in STAGES}
+    lines = [] if said is None else said
+    return Chain(config(**changes), folder, folder / "data", doing, say=lines.append)
+
+
+def asking(stage: str, asked: dict[str, str]) -> dict[str, object]:
+    gates = dict.fromkeys(STAGES, QUICK)
+    return {"gates": gates | {stage: QUICK.model_copy(update={"asked": asked})}}
+
+
+def test_stages_follow_each_other_and_are_done_once(model: Path, tmp_path: Path) -> None:
+    works, said = Works(model), list[str]()
+    assert chain(tmp_path, works).run()
+    assert works.done == list(STAGES)
+    assert chain(tmp_path, works, said).run()
+    assert works.done == list(STAGES), "nothing is done twice"
+    assert said[0].startswith("causal: done before, in 2.")
+    assert all((tmp_path / stage / "gate.json").exists() for stage in STAGES)
+
+
+def test_a_stopped_stage_is_gone_on_with(model: Path, tmp_path: Path) -> None:
+    works = Works(model)
+    works.stop_at = "consistency"
+    assert not chain(tmp_path, works).run()
+    works.stop_at = ""
+    (tmp_path / "chain.jsonl").open("a").write('{"stage": "dmd", "pas')  # what a kill leaves
+    assert chain(tmp_path, works).run()
+    assert works.done == ["causal", "consistency", "consistency", "dmd"]
+
+
+def test_until_ends_early_and_from_begins_anew(model: Path, tmp_path: Path) -> None:
+    works = Works(model)
+    assert chain(tmp_path, works).run(until="consistency")
+    with pytest.raises(
+        UserError, match=r"--from sampling: the chain has no such stage; .* causal, consistency"
+    ):
+        chain(tmp_path, works).run(begin="sampling")
+    assert chain(tmp_path, works).run()
+    kept = (tmp_path / "consistency" / "gate.json").read_text()
+    assert chain(tmp_path, works).run(begin="consistency")
+    assert works.done == ["causal", "consistency", "dmd", "consistency", "dmd"]
+    assert (tmp_path / "before" / "1" / "consistency" / "gate.json").read_text() == kept, "nothing is lost"
+
+
+def test_from_needs_what_comes_before(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="causal comes first and is not done"):
+        chain(tmp_path, Works(model)).run(begin="dmd")
+
+
+def test_a_gate_that_is_not_passed_stops_the_chain_with_the_reason(model: Path, tmp_path: Path) -> None:
+    works = Works(model)
+    strict = asking("consistency", {"legible": ">= 0.9"})
+    for _ in range(2):
+        with pytest.raises(
+            UserError, match=r"gate after consistency .* legible is 0, asked >= 0\.9.*gate\.md"
+        ):
+            chain(tmp_path, works, **strict).run()
+    assert "dmd" not in works.done
+    assert not ChainState(tmp_path).done()["consistency"].passed
+    takes = (tmp_path / "consistency" / "gate.jsonl").read_text()
+    assert chain(tmp_path, works, **asking("consistency", {"legible": ">= 0"})).run()
+    assert (tmp_path / "consistency" / "gate.jsonl").read_text() == takes, "its takes are kept"
+
+
+def test_gates_that_are_not_enforced_only_report(model: Path, tmp_path: Path) -> None:
+    works, said = Works(model), list[str]()
+    assert chain(tmp_path, works, said, enforce=False, **asking("dmd", {"legible": ">= 0.9"})).run()
+    assert said[-1].startswith("dmd: gate missed: legible is 0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stages": ("dmd", "causal")}, "give each once, in the order"),
+        ({"stages": ("causal", "ode", "dmd")}, "ode-pairs is missing"),
+        ({"stages": ("pretrain", "causal")}, "pretrain: name its recipe"),
+        ({"base": None}, "begins with pretraining or with a model"),
+        ({"stages": ("causal",)}, "consistency, dmd is not among the stages"),
+    ],
+)
+def test_chains_that_cannot_be_are_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        config(**changes)
+
+
+def test_chains_are_read_by_name_or_path(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing is neither a file nor one of"):
+        chain_config("nothing")
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(config().model_dump(mode="json")))
+    assert chain_config(str(path)) == config()
+    for name in chain_names():
+        assert chain_config(name).stages
