@@ -1,0 +1,302 @@
+"""The enhancer's recipe: from an enlarged, noised, poor clip back to the clean one, all frames seeing each other.
+
+SDEdit begins at `s = (1−σ₀)·poor + σ₀·noise`, σ₀ being the strength, and goes down to σ = 0. What it goes through is
+learnt: `x_σ = clean + σ·v` with `v = (s − clean)/σ₀`, a straight line from s to the clean clip; `v` is the target. At
+σ₀ = 1 that is ordinary flow matching, which a share of the samples gets, so that the network also knows what clips look
+like. Strengths are drawn anew for each sample; the timestep is 1000·σ, as when it is used.
+
+Shapes: B samples, C channels, F latent frames, h w latent cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from longtake.enhance.levels import flow_levels
+from longtake.enhance.spec import SPEC_FILE, EnhancerSpec
+from longtake.errors import UserError
+from longtake.models.files import load_strict
+from longtake.models.hub import Native
+from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.checkpoint import checkpoints, load_checkpoint, select
+from longtake.train.config import OptimiserConfig, Share, Stage, Strict, TransformerConfig
+from longtake.train.counters import normal, numbers
+from longtake.train.device import Compute, choose_compute
+from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig
+from longtake.train.loop import Cadence, Report, Run
+from longtake.train.networks import initialise
+from longtake.train.preview import sheet
+from longtake.train.recipe_file import load_config
+from longtake.train.store import VALIDATION, ClipRecord, LatentSet
+
+__all__ = ["Enhance", "EnhanceRecipe", "bridge", "export", "train"]
+
+RECIPE = "recipe.yaml"
+CHECKED = (0.2, 0.4, 0.6)
+"""Noise levels of the validation."""
+
+
+class EnhanceRecipe(Strict):
+    """Everything that decides an enhancer."""
+
+    kind: str = "enhance"
+    seed: int = 0
+    pairs: PairsConfig = PairsConfig()
+    transformer: TransformerConfig = TransformerConfig()
+    window: PositiveInt = 6
+    """Latent frames of a window."""
+    overlap: NonNegativeInt = 2
+    """Latent frames that windows are joined over."""
+    steps: PositiveInt = 4
+    """Network evaluations of a window, in use."""
+    strength: PositiveFloat = 0.5
+    """Strength in use, unless the user says."""
+    strengths: tuple[float, float] = (0.25, 0.75)
+    """Strengths that are trained."""
+    plain_share: Share = 0.15
+    """Share of samples with strength 1, whose start holds nothing of the poor clip."""
+    text_dropout: Share = 0.1
+    """Share of samples with the empty caption."""
+    stages: tuple[Stage, ...]
+    optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
+    precision: str = "auto"
+    """As for mini."""
+    checkpoint_minutes: PositiveFloat = 8.0
+    sample_minutes: PositiveFloat = 15.0
+    log_steps: PositiveInt = 20
+    validate_steps: PositiveInt = 250
+
+
+class Transformer(nn.Module):
+    """What is trained, under the name that the optimiser knows."""
+
+    def __init__(self, recipe: EnhanceRecipe, channels: int, text_dim: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            sizes = recipe.transformer.model_dump()
+            config = WanConfig(**sizes, in_channels=channels, out_channels=channels, text_dim=text_dim)
+            self.transformer = WanTransformer(config)
+            initialise(self.transformer)
+
+    def forward(self, x: Tensor, timestep_BF: Tensor, text: Tensor) -> Tensor:
+        """Velocity `[B, C, F, h, w]`."""
+        velocity: Tensor = self.transformer(x, timestep_BF, text)
+        return velocity
+
+
+class Enhance:
+    """The recipe. See `loop.Recipe`."""
+
+    def __init__(self, recipe: EnhanceRecipe, data: Path, text: TextEncoder, compute: Compute) -> None:
+        self.recipe, self.folder, self.compute = recipe, data, compute
+        self.stages: Sequence[Stage] = recipe.stages
+        self.text = text
+        self.clean, self.poor = self._sets(None)
+        channels = self.clean.latent_shape[0]
+        self.networks: nn.Module = Transformer(recipe, channels, text.dim).to(compute.device)
+
+    def _sets(self, names: Sequence[str] | None) -> tuple[LatentSet, LatentSet]:
+        """Both sides of the pairs, the same shards of each."""
+        clean = LatentSet(self.folder / CLEAN, names, seed=self.recipe.seed)
+        return clean, LatentSet(self.folder / POOR, clean.names, seed=self.recipe.seed)
+
+    def shards(self) -> tuple[str, ...]:
+        """Names of the shards in use."""
+        return self.clean.names
+
+    def use_shards(self, names: Sequence[str] | None) -> None:
+        """Read other shards from now on."""
+        self.clean, self.poor = self._sets(names)
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """Mean squared velocity error of the step's batch."""
+        recipe, count = self.recipe, stage.batch_size
+        rng = numbers(recipe.seed, "enhance", step)
+        clean, poor = (side.batch(step, [False] * count, stage.levels) for side in (self.clean, self.poor))
+        first = rng.integers(0, clean.latents.shape[2] - stage.frames + 1, count)
+        low, high = recipe.strengths
+        strength = np.where(rng.random(count) < recipe.plain_share, 1.0, rng.uniform(low, high, count))
+        sigma = strength * (rng.permutation(count) + rng.random(count)) / count
+        texts = self._texts(rng, clean.records, first + stage.frames // 2)
+        x0, rough = (_windows(side.latents, first, stage.frames) for side in (clean, poor))
+        noise = normal(tuple(x0.shape), recipe.seed, "enhance noise", step, device=self.compute.device)
+        velocity = bridge(x0.to(noise), rough.to(noise), noise, _each(strength, noise))
+        x = x0.to(noise) + _each(sigma, noise) * velocity
+        predicted = self._predict(self.networks, x, sigma, texts)
+        return (predicted - velocity).square().mean()
+
+    def _texts(self, rng: np.random.Generator, records: Sequence[ClipRecord], at: np.ndarray) -> list[str]:
+        """A caption of each clip, the one in force at a latent frame."""
+        return [
+            "" if rng.random() < self.recipe.text_dropout else _caption(rng, record, int(frame))
+            for record, frame in zip(records, at, strict=True)
+        ]
+
+    def _predict(self, networks: nn.Module, x: Tensor, sigma: np.ndarray, texts: Sequence[str]) -> Tensor:
+        timestep = torch.from_numpy(1000 * sigma).to(x)[:, None].expand(-1, x.shape[2])
+        text = self.text.encode(texts).to(x)
+        with self.compute.autocast():
+            velocity: Tensor = networks(x, timestep, text)
+        return velocity.float()
+
+    @torch.no_grad()
+    def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
+        """Error at fixed levels on clips set aside, and how much of the poor clips' error is left when all is done."""
+        networks = _Fixed(self.networks, weights)
+        x0, rough, texts = self._held_out(frames)
+        noise = normal(tuple(x0.shape), self.recipe.seed, "enhance validation", device=self.compute.device)
+        velocity = bridge(x0, rough, noise, _each(np.full(len(x0), self.recipe.strength), x0))
+        figures = {}
+        for level in CHECKED:
+            sigma = np.full(len(x0), min(level, self.recipe.strength))
+            predicted = self._predict(networks, x0 + _each(sigma, x0) * velocity, sigma, texts)
+            figures[f"sigma_{level}"] = float((predicted - velocity).square().mean())
+        restored = self._restore(networks, rough, noise, texts)
+        left = (restored - x0).square().mean() / (rough - x0).square().mean()
+        return figures | {"error_left": float(left)}
+
+    def _held_out(self, frames: int, count: int = 16) -> tuple[Tensor, Tensor, list[str]]:
+        """Clean and poor windows of the validation shard, and their captions."""
+        sides = [LatentSet(self.folder / name, [VALIDATION], seed=self.recipe.seed) for name in (CLEAN, POOR)]
+        clean, poor = (side.spread(min(count, len(side))) for side in sides)
+        first = np.arange(len(clean.records)) % (clean.latents.shape[2] - frames + 1)
+        rng = numbers(self.recipe.seed, "enhance validation")
+        texts = [_caption(rng, record, int(at)) for record, at in zip(clean.records, first, strict=True)]
+        x0, rough = (_windows(side.latents, first, frames).to(self.compute.device) for side in (clean, poor))
+        return x0, rough, texts
+
+    def _restore(self, networks: nn.Module, rough: Tensor, noise: Tensor, texts: Sequence[str]) -> Tensor:
+        """SDEdit of whole windows, as in use."""
+        levels = flow_levels(self.recipe.strength, self.recipe.steps)
+        x = levels[0].alpha * rough + levels[0].sigma * noise
+        for at, to in pairwise(levels):
+            x = x + (to.sigma - at.sigma) * self._predict(networks, x, np.full(len(x), at.sigma), texts)
+        return x
+
+    @torch.no_grad()
+    def sample(self, weights: Mapping[str, Tensor], frames: int, path: Path) -> None:
+        """A sheet of windows set aside: poor, enhanced, as they should be."""
+        from longtake.models.patch_codec import PatchCodec
+
+        codec = PatchCodec.from_pretrained(self.folder / "codec")
+        x0, rough, texts = self._held_out(frames, count=3)
+        noise = normal(tuple(x0.shape), self.recipe.seed, "enhance sample", device=self.compute.device)
+        restored = self._restore(_Fixed(self.networks, weights), rough, noise, texts)
+        rows = torch.stack([rough, restored, x0], dim=1).flatten(0, 1).cpu()
+        pixels = torch.cat([codec.decode(row[None], codec.start()) for row in rows]).numpy()
+        labels = [f"{side}: {text}" for text in texts for side in ("poor", "enhanced", "clean")]
+        sheet(pixels, labels).save(path)
+
+
+class _Fixed(nn.Module):
+    """A network under other weights."""
+
+    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._call = lambda *inputs: functional_call(network, dict(weights), inputs)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """As the network's."""
+        out: Tensor = self._call(*inputs)
+        return out
+
+
+def bridge(clean: Tensor, poor: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
+    """The velocity of the straight line from `(1−σ₀)·poor + σ₀·noise` at σ₀ = strength to `clean` at 0."""
+    return ((1 - strength) * poor + strength * noise - clean) / strength
+
+
+def _each(values: np.ndarray, like: Tensor) -> Tensor:
+    """One number a sample, to be broadcast over `like [B, C, F, h, w]`."""
+    return torch.from_numpy(np.asarray(values)).to(like)[:, None, None, None, None]
+
+
+def _windows(latents: Tensor, first: np.ndarray, frames: int) -> Tensor:
+    """`[B, C, frames, h, w]`, of each clip those from its own `first` on."""
+    return torch.stack([clip[:, start : start + frames] for clip, start in zip(latents, first, strict=True)])
+
+
+def _caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
+    """A wording of the caption in force at a latent frame."""
+    captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
+    return captions[int(rng.integers(len(captions)))]
+
+
+def train(
+    recipe: EnhanceRecipe,
+    data: Path,
+    model: Path,
+    out: Path,
+    report: Report,
+    *,
+    device: str = "auto",
+    max_minutes: float = float("inf"),
+    max_steps: int | None = None,
+) -> bool:
+    """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
+
+    model: folder of the model whose video is enhanced, for its text encoder.
+    """
+    text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
+    cadence = Cadence(
+        checkpoint_minutes=recipe.checkpoint_minutes,
+        sample_minutes=recipe.sample_minutes,
+        log_steps=recipe.log_steps,
+        validate_steps=recipe.validate_steps,
+    )
+    run = Run(
+        Enhance(recipe, data, text, choose_compute(device, recipe.precision)),
+        out,
+        recipe.optimiser,
+        cadence,
+        report,
+    )
+    run.resume()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    return run.train(max_minutes=max_minutes, max_steps=max_steps)
+
+
+def export(run: Path, out: Path) -> None:
+    """Write a run's averaged weights in half precision, and `enhancer.yaml`. `out`: `enhancer/` in a model's folder."""
+    if not (run / RECIPE).is_file():
+        raise UserError(f"{run} holds no run of `longtake train enhance`: {RECIPE} is missing")
+    recipe = load_config(str(run / RECIPE), EnhanceRecipe)
+    newest = checkpoints(run)[-1]
+    weights = select(load_checkpoint(newest)[1], "average")
+    channels = weights["transformer.patch_embedding.weight"].shape[1]
+    text_dim = weights["transformer.condition_embedder.text_embedder.linear_1.weight"].shape[1]
+    networks = Transformer(recipe, channels, text_dim)
+    load_strict(networks, weights, source=newest)
+    networks.transformer.save_pretrained(out / "transformer", dtype=torch.float16)
+    values = spec(recipe).model_dump(mode="json")
+    (out / SPEC_FILE).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def spec(recipe: EnhanceRecipe) -> EnhancerSpec:
+    """How the enhancer of a recipe is used."""
+    pairs = recipe.pairs
+    return EnhancerSpec(
+        name="mini",
+        summary="twice as large, for toybox",
+        licence="Apache-2.0",
+        backbone="wan",
+        native=Native(width=pairs.size, height=pairs.size, fps=pairs.fps),
+        scale=pairs.scale,
+        window=recipe.window,
+        overlap=recipe.overlap,
+        steps=recipe.steps,
+        strength=recipe.strength,
+        strengths=recipe.strengths,
+    )
