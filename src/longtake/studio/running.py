@@ -137,8 +137,7 @@ class RunningTake:
         with self._lock:
             self._pacer.reset(media_time)
             self._drift = DriftWatch()
-        next_index = len(self._worker.library.media(take.id).segments())
-        self.tell(Rewound(media_time=media_time, next_index=next_index))
+        self.tell(Rewound(media_time=media_time, next_index=take.chunks))
         return media_time
 
     def _opened(self) -> RecordedTake:

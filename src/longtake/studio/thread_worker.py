@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from longtake.journal import Library
 from longtake.studio.config import Limits
-from longtake.studio.events import Ended, Listener
+from longtake.studio.events import Begun, Ended, Listener
 from longtake.studio.failures import explain
 from longtake.studio.opening import open_take
 from longtake.studio.orders import Order
@@ -65,6 +65,10 @@ class ThreadWorker:
     def models(self) -> Mapping[str, Mapping[str, Any]]:
         """See `Worker.models`."""
         return self._models
+
+    def prepare(self, order: Order) -> Future[Begun]:
+        """See `Worker.prepare`."""
+        return self.call(lambda: self._prepare(order))
 
     def begin(
         self, order: Order, listener: Listener, *, is_live: bool, pictures: LivePictures | None = None
@@ -148,6 +152,12 @@ class ThreadWorker:
         running.spent += time.monotonic() - began
         self._running.append(running)
         running.tell(begun)
+
+    def _prepare(self, order: Order) -> Begun:
+        assert self._stage is not None, "an order came before the models"
+        take, begun = open_take(self._stage, self.library, order, None)
+        take.close()
+        return begun
 
     def _step(self, running: RunningTake) -> None:
         """The next chunk of a take, or its end."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from longtake.studio.events import Listener
+from longtake.studio.events import Begun, Listener
 from longtake.studio.orders import Order
 from longtake.studio.pacing import Standing
 from longtake.studio.pictures import LivePictures
@@ -68,6 +68,10 @@ class Worker(Protocol):
     @property
     def models(self) -> Mapping[str, Mapping[str, Any]]:
         """What each model is and can, by name; the first is the default."""
+        ...
+
+    def prepare(self, order: Order) -> Future[Begun]:
+        """Write a take down without making any of it; `Resume` makes it. UserError where it cannot be made."""
         ...
 
     def begin(
