@@ -1,7 +1,18 @@
 """Set before anything is imported: no progress bars of the libraries below us, and how many threads they use."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each: workers that share their threads wait for one another
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Takes and caches of this run, also of the processes that it starts, are not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGTAKE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield

@@ -147,7 +147,8 @@ def test_an_existing_file_is_replaced_with_force(run, tiny: Path, tmp_path: Path
 
 def test_a_full_device_is_one_plain_line(refused, tiny: Path) -> None:
     line = refused(
-        "generate", PROMPT, "--frames", 2, "--model", tiny, "--out", "/dev/full", "--force", "--quiet"
+        *("generate", PROMPT, "--frames", 2, "--model", tiny, "--out", "/dev/full", "--force"),
+        *("--quiet", "--no-journal"),
     )
     assert (
         line == "error: /dev/full: No space left on device; nothing was written; make room and start again\n"
@@ -168,7 +169,9 @@ def start(launcher: list[str], *args: object) -> subprocess.Popen[str]:
 
 def test_a_disk_that_fills_leaves_a_file_that_plays(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "take.mp4"
-    process = start(["-c", SMALL_DISK], "--seconds", 600, "--model", tiny, "--scale", 4, "--out", out)
+    process = start(
+        ["-c", SMALL_DISK], "--seconds", 600, "--model", tiny, "--scale", 4, "--out", out, "--no-journal"
+    )
     stdout, stderr = process.communicate(timeout=300)
     video, _ = read_video(out)
     kept = f"the {len(video)} frames before it play"

@@ -11,15 +11,14 @@ import typer
 from typer import Argument, Option
 
 from longtake.cli.signals import Stopped
-from longtake.errors import UserError
 
 if TYPE_CHECKING:
-    from longtake.chunk import Chunk
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
     from longtake.cli.signing import Signing
     from longtake.cli.summary import Summary
+    from longtake.journal import RecordedTake
     from longtake.measure.watch import DriftWatch
     from longtake.media import FragmentedMp4Writer
     from longtake.pipeline import Pipeline
@@ -84,12 +83,17 @@ def generate(
     private: Annotated[
         bool, Option("--private", help="Leave prompts and the names of inputs out of what is signed.")
     ] = False,
+    journal: Annotated[
+        bool,
+        Option("--journal/--no-journal", help="Record the take: `longtake takes` resumes and branches it."),
+    ] = True,
     as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
 ) -> None:
     """Make a video of a prompt or of a storyboard.
 
-    The file can be watched while it grows. Ctrl-C stops early and leaves a whole file.
+    The file can be watched while it grows. Ctrl-C stops early and leaves a whole file; `longtake takes resume`
+    finishes it, also after a crash.
 
     \b
     longtake generate "a red sphere rolls to the right on a wooden floor" --seconds 30
@@ -120,7 +124,7 @@ def generate(
         codec=codec,
         lora=lora or (),
     )
-    _Filming(request, signing, watch=watch, quiet=quiet, as_json=as_json).run()
+    _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json).run()
 
 
 def _drift_watch() -> DriftWatch:
@@ -133,12 +137,20 @@ class _Filming:
     """One run of the command: load, stream into the file, report."""
 
     def __init__(
-        self, request: Request, signing: Signing, *, watch: bool, quiet: bool, as_json: bool
+        self,
+        request: Request,
+        signing: Signing,
+        *,
+        journal: bool,
+        watch: bool,
+        quiet: bool,
+        as_json: bool,
     ) -> None:
         from longtake.cli.summary import ReceiptBook
 
         self.request, self.signing, self.quiet, self.as_json = request, signing, quiet, as_json
         self.receipts = ReceiptBook()
+        self.journal = journal
         self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
@@ -177,11 +189,29 @@ class _Filming:
         with Console(stderr=True, quiet=self.quiet).status(f"loading {request.model}"):
             return opening.open(request.model, to_terminal())
 
-    def _start(self, pipe: Pipeline, num_frames: int | None) -> Take:
+    def _start(self, pipe: Pipeline, num_frames: int | None) -> Take | RecordedTake:
+        from longtake.cli.filming import loading
+        from longtake.journal import Library
         from longtake.settings import Settings
 
         request = self.request
         settings = Settings(width=request.width, height=request.height)
+        observers = () if self.watch is None else (self.watch,)
+        if self.journal:
+            return Library().create(
+                pipe,
+                request.timeline,
+                seed=request.seed,
+                num_frames=num_frames,
+                settings=settings,
+                image=request.image,
+                video=request.video,
+                strength=request.strength,
+                form=request.form,
+                out=request.out,
+                loading=loading(request.model, self.signing),
+                observers=observers,
+            )
         return pipe.stream(
             request.timeline,
             seed=request.seed,
@@ -190,17 +220,20 @@ class _Filming:
             image=request.image,
             video=request.video,
             strength=request.strength,
-            observers=() if self.watch is None else (self.watch,),
+            observers=observers,
         )
 
     def _film(
-        self, take: Take, writer: FragmentedMp4Writer, line: ProgressLine, meter: Meter
+        self, take: Take | RecordedTake, writer: FragmentedMp4Writer, line: ProgressLine, meter: Meter
     ) -> Stopped | None:
         """Write the take into the file; returns what stopped it early, if anything did."""
+        from longtake.cli.filming import held, into
+
         try:
-            with writer, line:
-                for chunk in take:
-                    self._write(writer, chunk)
+            with writer, line, held(take):
+                for made in take:
+                    chunk = into(writer, take, made)
+                    self.receipts.add(chunk.receipts)
                     meter.add(len(chunk.frames))
                     line.update(meter, self._alarm())
         except Stopped as stopped:
@@ -211,26 +244,26 @@ class _Filming:
         """The latest drift alarm, for the progress line."""
         return str(self.watch.alarms[-1]) if self.watch and self.watch.alarms else ""
 
-    def _write(self, writer: FragmentedMp4Writer, chunk: Chunk) -> None:
-        try:
-            writer.write(chunk.frames)
-        except OSError as error:
-            kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
-            raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
-        self.receipts.add(chunk.receipts)
-
     def _summary(
-        self, pipe: Pipeline, take: Take, writer: FragmentedMp4Writer, meter: Meter, *, complete: bool
+        self,
+        pipe: Pipeline,
+        take: Take | RecordedTake,
+        writer: FragmentedMp4Writer,
+        meter: Meter,
+        *,
+        complete: bool,
     ) -> Summary:
         import torch
 
         from longtake.cli.summary import Summary
+        from longtake.journal import RecordedTake
         from longtake.models.backends import attention_backend
         from longtake.models.process import peak_rss_mb
 
         request = self.request
         return Summary(
             out=str(request.out),
+            take_id=take.id if isinstance(take, RecordedTake) else None,
             model=pipe.name,
             licence=pipe.preset.terms,
             seed=take.seed,
@@ -257,7 +290,7 @@ class _Filming:
             signed_by=self._sign(pipe, take) if complete else None,
         )
 
-    def _sign(self, pipe: Pipeline, take: Take) -> str | None:
+    def _sign(self, pipe: Pipeline, take: Take | RecordedTake) -> str | None:
         """Sign the finished file; one that was stopped stays as it is, so that it can be gone on with."""
         return self.signing.sign(
             self.request.out, model=pipe.name, seed=take.seed, receipts=tuple(self.receipts)

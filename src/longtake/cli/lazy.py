@@ -40,6 +40,7 @@ def _in_plain_text(command: Any) -> None:
 
 
 MOUNTED = {
+    "takes": Mounted("longtake.cli.takes:app", "List, resume, branch, replay and export takes."),
     "world": Mounted("longtake.world.app:app", "Look at toybox, the world that mini was trained on."),
     "train": Mounted("longtake.train.app:app", "Train the networks, one recipe each."),
     "data": Mounted("longtake.train.data.app:app", "Make training sets of your own videos."),

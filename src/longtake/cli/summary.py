@@ -32,6 +32,8 @@ class Summary:
 
     out: str
     """The file."""
+    take_id: str | None
+    """The take in `longtake takes list`; None when it is not recorded."""
     model: str
     """Name of the model."""
     licence: str
@@ -92,6 +94,8 @@ class Summary:
         size = f"{self.width}x{self.height}"
         made = f"{self.out}: {self.frames} frames, {self.seconds:g} s at {self.fps} fps, {size}"
         made += "" if self.complete else ", stopped before its end"
+        if self.take_id is not None and not self.complete:
+            made += f"; finish it with `longtake takes resume {self.take_id}`"
         speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
         model = f"model {self.model} ({self.licence}), seed {self.seed}"
         receipts = map(_receipt_line, self.receipts[1:])

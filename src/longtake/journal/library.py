@@ -156,17 +156,23 @@ class Library:
         return self._open(folder, pipe, video=video)
 
     def replay(
-        self, id: str, pipe: Pipeline, on_chunk: Callable[[int, int], None] = lambda number, count: None
+        self,
+        id: str,
+        pipe: Pipeline,
+        *,
+        verify: bool = True,
+        on_segment: Callable[[int, bytes], None] = lambda number, segment: None,
     ) -> ReplayReport:
-        """Make a take again from its record alone, and compare latents, frames and segments byte for byte.
+        """Make a take again from its record alone: seed, directions and what it was given.
 
-        on_chunk: called after each chunk with its number and how many there are. Raises UserError when the record does
-        not suffice, and says why.
+        verify: compare latents, frames, segments and receipts byte for byte, and stop at the first difference.
+        on_segment: called with the number and the segment of each chunk. Raises UserError when the record does not
+        suffice, and says why.
         """
         from longtake.journal.replay import replay
 
         with closing(Store(self._find(id))) as store:
-            return replay(store, pipe, on_chunk)
+            return replay(store, pipe, verify=verify, on_segment=on_segment)
 
     def export(self, id: str, out: Path, *, force: bool = False) -> Path:
         """Write the recorded video of a take into one MP4 file. Raises UserError when it cannot be written."""

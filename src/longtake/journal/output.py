@@ -22,7 +22,7 @@ def continue_file(path: Path, media: Media) -> FragmentedMp4Writer:
     """
     segments = media.segments()
     try:
-        if path.exists() and not _may_be_ours(path, media, segments):
+        if path.exists() and not is_beginning(path, media, segments):
             raise UserError(f"{path} holds another video; give another file as --out")
         if not segments:
             return FragmentedMp4Writer(path, media.form, overwrite=True)
@@ -50,8 +50,8 @@ def export_file(path: Path, media: Media) -> None:
         part.unlink(missing_ok=True)
 
 
-def _may_be_ours(path: Path, media: Media, segments: Sequence[Segment]) -> bool:
-    """Whether a file begins as the record does; it may be shorter than that beginning."""
+def is_beginning(path: Path, media: Media, segments: Sequence[Segment]) -> bool:
+    """Whether a file begins as the record does (head and first segment), as far as it goes."""
     beginning = media.init_segment
     if segments and segments[0].kept:
         beginning += media.read(0)

@@ -80,7 +80,7 @@ class TakeRecord:
     @property
     def prompt(self) -> str:
         """What it began with."""
-        return self.cues[0].prompt
+        return self.cues[0].prompt if self.cues else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

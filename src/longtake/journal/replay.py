@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +45,28 @@ class ReplayReport:
     """How this build differs from the one that began the take, where a difference is no fault; empty for the same."""
 
 
-def replay(store: Store, pipe: Pipeline, on_chunk: Callable[[int, int], None]) -> ReplayReport:
-    """Make a take again from its beginning, until the first difference. See `Library.replay`."""
+def replay(
+    store: Store, pipe: Pipeline, *, verify: bool, on_segment: Callable[[int, bytes], None]
+) -> ReplayReport:
+    """See `Library.replay`."""
     facts = Facts.from_dict(store.facts)
+    frames = chunks = 0
+    for row, chunk, segment in _made_again(store, facts, pipe):
+        chunks += 1
+        what = _difference(row, chunk, segment) or _on_disk(store.folder, row, chunk, segment)
+        if verify and what is not None:
+            difference = Difference(index=row.number, what=what)
+            break
+        frames += len(chunk.frames)
+        on_segment(row.number, segment)
+    else:
+        difference = None
+    other = changed(facts.fingerprint, fingerprint(pipe))
+    return ReplayReport(chunks=chunks, frames=frames, difference=difference, other_build=other)
+
+
+def _made_again(store: Store, facts: Facts, pipe: Pipeline) -> Iterator[tuple[ChunkRow, Chunk, bytes]]:
+    """Every chunk of the record, made from the beginning; with its segment."""
     if pipe.name != facts.model:
         raise UserError(
             f"take {facts.id} is of model {facts.model!r}, this is {pipe.name!r}; load that model"
@@ -55,7 +74,7 @@ def replay(store: Store, pipe: Pipeline, on_chunk: Callable[[int, int], None]) -
     if lacking := why_unreplayable(store, facts):
         raise UserError(f"take {facts.id} cannot be replayed: {lacking}")
     rows, take = store.chunks(), Navigator(pipe=pipe, facts=facts, store=store).begin().take
-    frames, tail, difference = 0, boxes.EMPTY, None
+    tail = boxes.EMPTY
     for row in rows:
         take.num_frames = facts.length_at(row.number)
         chunk = next(take)
@@ -63,15 +82,7 @@ def replay(store: Store, pipe: Pipeline, on_chunk: Callable[[int, int], None]) -
             chunk.frames, facts.video, sequence=row.number + 1, decode_time=tail.decode_time
         )
         tail = tail.after(segment, len(segment))
-        what = _difference(row, chunk, segment) or _on_disk(store.folder, row, chunk, segment)
-        if what is not None:
-            difference = Difference(index=row.number, what=what)
-            break
-        frames += row.frames
-        on_chunk(row.number, len(rows))
-    made = len(rows) if difference is None else difference.index + 1
-    other = changed(facts.fingerprint, fingerprint(pipe))
-    return ReplayReport(chunks=made, frames=frames, difference=difference, other_build=other)
+        yield row, chunk, segment
 
 
 def _difference(row: ChunkRow, chunk: Chunk, segment: bytes) -> str | None:

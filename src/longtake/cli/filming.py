@@ -1,0 +1,48 @@
+"""A take into its file, recorded or not; what `generate` and `takes` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from longtake.chunk import Chunk
+from longtake.cli.signing import Signing
+from longtake.errors import UserError
+from longtake.journal import Recorded, RecordedTake
+from longtake.media import FragmentedMp4Writer
+from longtake.models.hub import presets
+from longtake.take import Take
+
+
+def held(take: Take | RecordedTake) -> AbstractContextManager[object]:
+    """Lets a recorded take go at the end, whatever ends it."""
+    return take if isinstance(take, RecordedTake) else nullcontext()
+
+
+def into(writer: FragmentedMp4Writer, take: Take | RecordedTake, made: Chunk | Recorded) -> Chunk:
+    """Write what a take has made into the file. Raises UserError when that fails; what is recorded stays."""
+    try:
+        if isinstance(made, Chunk):
+            writer.write(made.frames)
+            return made
+        assert isinstance(take, RecordedTake)
+        writer.append(take.init_segment, made.segment)
+        return made.chunk
+    except OSError as error:
+        kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
+        again = f"`longtake takes resume {take.id}`" if isinstance(take, RecordedTake) else "start again"
+        raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and {again}") from error
+
+
+def loading(model: str, signing: Signing) -> Mapping[str, Any]:
+    """What a record needs to know of a command, so that `takes` can go on with its take."""
+    known = model in presets()
+    source = signing.source
+    return {
+        "model": model if known else str(Path(model).absolute()),
+        "provenance": signing.on,
+        "private": signing.private,
+        "source": None if source is None else [str(source.path.absolute()), source.relationship.value],
+    }
