@@ -15,6 +15,7 @@ from longtake.cli.generate import generate
 from longtake.cli.lazy import LazyGroup
 from longtake.cli.models import models
 from longtake.cli.provenance import provenance
+from longtake.cli.serve import serve, studio
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -48,3 +49,5 @@ app.command()(download)
 app.command()(convert)
 app.command()(doctor)
 app.command()(provenance)
+app.command()(studio)
+app.command()(serve)

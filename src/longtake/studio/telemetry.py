@@ -70,3 +70,13 @@ class JsonLines(logging.Formatter):
 def log(event: str, **fields: Any) -> None:
     """Write one line of the log."""
     LOG.info(event, extra={"fields": fields})
+
+
+def log_to_stderr() -> None:
+    """Send the log of this server, and what goes wrong in its HTTP library, to stderr as JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    for name, level in (("longtake.studio", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
