@@ -39,9 +39,11 @@ class Head:
     def describe(self, report: Report, findings: Findings) -> Report:
         """The report with what the manifest says, and what is wrong with it."""
         found = findings.manifest
+        if found.get("label") != self.manifest.label:
+            raise ValueError("more than one manifest")
         generator = (found.get("claim_generator_info") or [{}])[0]
         made_from = [each.get("title", "") for each in found.get("ingredients") or ()]
-        leaf = x509.load_der_x509_certificate(self.manifest.leaf())
+        leaf = _certificate(self.manifest.leaf())
         return replace(
             report,
             problems=(*report.problems, *self._problems(findings)),
@@ -67,6 +69,13 @@ class Head:
             yield Problem(code="longtake.ftyp.mismatch", what="its file type was changed after it was signed")
         if not jumbf.is_as_written(self.uuid):
             yield Problem(code="longtake.frame.mismatch", what="the frame of its manifest was changed")
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except x509.InvalidVersion as error:
+        raise ValueError("the certificate is damaged") from error
 
 
 def _trust(leaf: x509.Certificate, findings: Findings) -> Trust:

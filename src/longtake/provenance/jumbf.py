@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,12 +153,18 @@ def active(uuid_box: bytes) -> Manifest:
 
 
 def is_as_written(uuid_box: bytes) -> bool:
-    """Whether the bytes that no hash and no signature covers (headers, labels, padding) are as they are written."""
+    """Whether the bytes that no signature covers (headers, labels, padding) are as they are written.
+
+    A reader may go over a bit that means nothing; this does not.
+    """
     try:
         manifest = active(uuid_box)
         *before, _ = read(uuid_box[8 + len(_FRAME) :]).parts()
         signed = cose.Signed.read(cose.decode(manifest.signature))
-    except ValueError:
+        listed = _listed(cose.decode(manifest.claim))
+    except (ValueError, LookupError, TypeError):
+        return False
+    if not listed.issuperset(hashed(part.data) for part in manifest.assertions):
         return False
     pads = {name: bytes(len(pad)) for name, pad in signed.unprotected.items() if isinstance(pad, bytes)}
     plain = replace(signed, unprotected=pads, payload=None)
@@ -169,3 +175,11 @@ def is_as_written(uuid_box: bytes) -> bool:
         cbor2.dumps(plain.to_cbor()),
         before=b"".join(part.data for part in before),
     )
+
+
+def _listed(claim: Any) -> set[bytes]:
+    """The hashes of assertions in a decoded claim."""
+    if not isinstance(claim, Mapping):
+        raise ValueError("not a claim")
+    groups = (claim.get(name, ()) for name in ("created_assertions", "gathered_assertions"))
+    return {reference["hash"] for group in groups for reference in group}

@@ -51,16 +51,22 @@ def examine(file: BinaryIO, *, anchors: str = "") -> Findings:
             said = json.loads(reader.json())
     except c2pa.C2paError as error:
         raise ValueError(str(error)) from error
+    manifest = said["manifests"].get(said.get("active_manifest"))
+    if manifest is None or "validation_results" not in said:
+        raise ValueError("parts of the manifest do not belong together")
     return Findings(
-        trusted=said["validation_state"] == "Trusted",
+        trusted=said.get("validation_state") == "Trusted",
         failures=tuple(_failures(said["validation_results"])),
-        manifest=said["manifests"][said["active_manifest"]],
+        manifest=manifest,
     )
 
 
 def _failures(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Of the file, and of what it was made from where that was whole when it was used."""
-    own = [(each["code"], each.get("explanation", "")) for each in results["activeManifest"]["failure"]]
+    own = [
+        (each["code"], each.get("explanation", ""))
+        for each in results.get("activeManifest", {}).get("failure", ())
+    ]
     for ingredient in results.get("ingredientDeltas") or ():
         for each in ingredient["validationDeltas"]["failure"]:
             if not each["code"].startswith(_CREDENTIAL):

@@ -65,7 +65,7 @@ class SessionKey:
     def read(cls, assertion: object, leaf: bytes) -> list[Self]:
         """The keys of an assertion. Raises `ValueError` for one that is damaged or bound to another certificate."""
         match assertion:
-            case {"keys": [*entries]}:
+            case {"keys": [_, *_] as entries}:
                 return [cls._read_one(entry, leaf) for entry in entries]
         raise ValueError("no session keys")
 

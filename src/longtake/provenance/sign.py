@@ -78,11 +78,11 @@ def _replace(path: Path, file: BinaryIO, mode: int, claim: Claim, credentials: C
 
 
 def _ftyp(path: Path, file: BinaryIO) -> bytes:
-    first = next(boxes.top(file), None)
-    if first is None or first.kind != b"ftyp":
+    places = list(boxes.top(file))
+    if not places or places[0].kind != b"ftyp" or all(place.kind != b"moov" for place in places):
         raise UserError(f"{path} is not an MP4 video; it is not signed")
-    file.seek(first.start)
-    return file.read(first.end - first.start)
+    file.seek(0)
+    return file.read(places[0].end)
 
 
 def _signer(credentials: Credentials) -> c2pa.Signer:

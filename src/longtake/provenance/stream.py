@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import cbor2
 
 from longtake import boxes
 from longtake.provenance import content, cose, session
 from longtake.provenance.event import Event, is_event
+from longtake.provenance.jumbf import Manifest
 from longtake.provenance.report import Problem
 from longtake.provenance.session import SessionKey
 
@@ -30,6 +31,21 @@ class StreamVerifier:
     """Ticks a second of the track."""
     last: int | None = None
     """Number of the segment before; None when the first may be any, as for a viewer who joins late."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, init: bytes, *, late: bool = False) -> Self:
+        """For the stream of a head whose manifest is valid; with `late` it may begin at any segment.
+
+        Raises:
+            ValueError: its session keys are missing, damaged, or bound to another signer.
+        """
+        keys = tuple(SessionKey.read(manifest.assertion(session.LABEL), manifest.leaf()))
+        return cls(
+            manifest=manifest.label,
+            keys=keys,
+            timescale=boxes.timescale(init),
+            last=None if late else min(key.first for key in keys) - 1,
+        )
 
     def check(self, segment: bytes) -> list[Problem]:
         """What is wrong with the next segment, `emsg moof mdat`, and with its place."""

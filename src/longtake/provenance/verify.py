@@ -17,7 +17,6 @@ from longtake.errors import UserError
 from longtake.provenance import jumbf, library, session
 from longtake.provenance.head import Head
 from longtake.provenance.report import Problem, Report
-from longtake.provenance.session import SessionKey
 from longtake.provenance.stream import INVALID, StreamVerifier
 
 _LARGEST = 256 << 20  # bytes of a manifest, and of a live segment
@@ -55,9 +54,8 @@ def _verify(name: str, file: BinaryIO, anchors: str) -> Report:
         if len(stores) > 1:
             raise ValueError("more than one manifest")
         head = Head(ftyp=_bytes(file, places[0]), uuid=stores[0], manifest=jumbf.active(stores[0]))
-        bound = head.manifest.assertion(session.LABEL)
-        if bound is not None:
-            return _Stream(file, places, head).report(replace(blank, kind="live"), bound, anchors)
+        if head.manifest.assertion(session.LABEL) is not None:
+            return _Stream(file, places, head).report(replace(blank, kind="live"), anchors)
         file.seek(0)
         described = head.describe(blank, library.examine(file, anchors=anchors))
         return replace(described, checked=("the manifest", "every frame"))
@@ -75,16 +73,10 @@ class _Stream:
         split = kinds.index(b"moov") + 1 if b"moov" in kinds else len(places)
         self.init, self.rest = b"".join(_bytes(file, place) for place in places[:split]), places[split:]
 
-    def report(self, blank: Report, bound: object, anchors: str) -> Report:
+    def report(self, blank: Report, anchors: str) -> Report:
         """What is wrong with the head, and with every segment."""
         described = self.head.describe(blank, library.examine(io.BytesIO(self.init), anchors=anchors))
-        keys = SessionKey.read(bound, self.head.manifest.leaf())
-        verifier = StreamVerifier(
-            manifest=self.head.manifest.label,
-            keys=tuple(keys),
-            timescale=boxes.timescale(self.init),
-            last=min(key.first for key in keys) - 1,
-        )
+        verifier = StreamVerifier.of(self.head.manifest, self.init)
         found = [verifier.check(segment) for segment in self._segments()]
         return replace(
             described,
