@@ -7,6 +7,7 @@ import json
 import pytest
 
 from longtake.director import Director
+from longtake.errors import UserError
 from longtake.timeline import Cue, ReceiptStatus
 
 CHUNK = 1.5
@@ -82,3 +83,14 @@ def test_a_preset_may_blend_a_cut_over_some_chunks() -> None:
     again = Director.from_dict(json.loads(json.dumps(director.to_dict())))
     again.steer("d", 0.0, chunk=11, start=16.5)
     assert dict(run(again, range(11, 12))[0].mix)["d"] == pytest.approx(0.25)
+
+
+def test_a_weight_that_is_none_is_refused_when_it_is_given() -> None:
+    with pytest.raises(UserError, match=r"weight 9 in \(b:9\) is not between 0 and 4"):
+        Director([Cue(prompt="a", at=0), Cue(prompt="a (b:9)", at=4)])
+    director = Director([Cue(prompt="a", at=0)])
+    told: list[object] = []
+    with pytest.raises(UserError, match=r"\(b:1.2 is never closed"):
+        director.steer("a (b:1.2", 0.0, 1, CHUNK, told.append)
+    assert told == []
+    assert [d.mix for d in run(director, range(3))] == [(("a", 1.0),)] * 3

@@ -183,6 +183,7 @@ def test_a_take_from_a_video_can_be_restored(kind: str, after: int, beside: bool
         (KINDS["stream-batch"], {"video": VIDEO, "strength": 0.5}, "use 0.6 to 1"),
         ({}, {"video": "http://example.org/a.mp4"}, "nothing is fetched"),
         ({"first_frame": "prefix"}, {"image": "none.png"}, r"none\.png"),
+        ({}, {"settings": Settings(negative_prompt="a (red:9) cube")}, r"weight 9 in \(red:9\)"),
     ],
 )
 def test_what_cannot_be_used_is_refused_at_once(policy, given, message: str) -> None:  # type: ignore[no-untyped-def]

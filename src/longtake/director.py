@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from longtake.errors import UserError
+from longtake.models.prompt import parse
 from longtake.timeline import Cue, Receipt, ReceiptStatus
 
 Mix = tuple[tuple[str, float], ...]
@@ -40,7 +41,12 @@ class Director:
         origin: Mix = (),
         mix: Mix = (),
     ) -> None:
-        """`interpolate`: chunks over which a cue is blended in that has no transition of its own."""
+        """`interpolate`: chunks over which a cue is blended in that has no transition of its own.
+
+        Raises UserError for a prompt with a weight that is none, here and in `steer`.
+        """
+        for cue in pending:
+            parse(cue.prompt)
         self._interpolate = interpolate
         self._lock = threading.Lock()
         self._pending = list(pending)
@@ -67,6 +73,7 @@ class Director:
         with self._lock:
             chunk, start = max((chunk, start), self._next)
             cue = Cue(prompt=prompt, at_chunk=chunk, transition=transition)
+            parse(prompt)
             receipt = Receipt(cue=cue, status=ReceiptStatus.ACCEPTED, first_chunk=chunk, first_time=start)
             if record is not None:
                 record(receipt)

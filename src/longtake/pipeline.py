@@ -36,6 +36,7 @@ from longtake.models.image_encoder import ImageEncoder
 from longtake.models.lora_set import LoraSet
 from longtake.models.opening import open_model
 from longtake.models.policy import Policy
+from longtake.models.prompt import parse
 from longtake.models.text import TextEncoder
 from longtake.models.tiled_codec import TiledCodec
 from longtake.models.wan import TextContext, WanTransformer
@@ -181,6 +182,7 @@ class Pipeline(Adapters):
         timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
         seed = _seed(seed, generator)
         settings = settings or Settings()
+        parse(settings.negative_prompt)
         slots = self._filling(settings).fill(image, video, strength, last_image)
         engine = self._engine(settings, slots)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
@@ -323,12 +325,10 @@ class Pipeline(Adapters):
         return next(self.codec.parameters()).device.type == "cuda" if wanted is None else wanted
 
     def _read_text(self, mix: Sequence[tuple[str, float]], *, image: Tensor | None) -> TextContext:
-        embeddings = self.text_encoder.encode([prompt for prompt, _ in mix]).cpu()
-        weights = torch.tensor([weight for _, weight in mix])
-        blended = (weights[:, None, None] * embeddings).sum(0, keepdim=True)
+        embedding = self.text_encoder.encode_mix(mix)
         device, dtype = self.backbone.device, self.backbone.dtype
         tokens = None if image is None else image.to(device, dtype)
-        return self.backbone.text_context(blended.to(device, dtype), tokens)
+        return self.backbone.text_context(embedding.to(device, dtype), tokens)
 
     def _on_step(self, callback: StepCallback | None) -> OnStep | None:
         if callback is None:

@@ -18,6 +18,7 @@ PROMPT = "a red sphere rolls"
         (["generate"], ["no prompt given", "--storyboard"]),
         (["generate", ""], ["prompt: ''", "describe what is to be seen"]),
         (["generate", " \t"], ["says nothing"]),
+        (["generate", "a (red:9) sphere"], ["weight 9 in (red:9) is not between 0 and 4"]),
         (["generate", "a", "red", "sphere"], ["extra argument", "red sphere", "in quotes"]),
         (["generate", PROMPT, "--storyboard", "s.yaml"], ["both a prompt and --storyboard s.yaml"]),
         (["generate", "--storyboard", "none.yaml"], ["none.yaml cannot be read: No such file"]),

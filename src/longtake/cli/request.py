@@ -15,6 +15,7 @@ from longtake.footage import Picture, VideoFile, cover_note, read_image
 from longtake.media import VideoFormat
 from longtake.models.hub import Preset, look_up
 from longtake.models.intake import check_has_image, check_takes_image, check_takes_video
+from longtake.models.prompt import parse
 from longtake.timeline import Timeline
 
 DEFAULT_SECONDS = 10.0
@@ -152,14 +153,17 @@ class Given:
 
 
 def read_timeline(prompt: str | None, storyboard: Path | None) -> Timeline:
-    """The timeline of a prompt or of a storyboard; exactly one is to be given."""
+    """The timeline of a prompt or of a storyboard; exactly one is to be given. Weights in prompts are checked."""
     if prompt is not None and storyboard is not None:
         raise UserError(f"both a prompt and --storyboard {storyboard} given; give one of them")
-    if storyboard is not None:
-        return Timeline.from_storyboard(storyboard)
-    if prompt is None:
+    if storyboard is None and prompt is None:
         raise UserError("no prompt given; say what is to be seen, in quotes, or give --storyboard FILE")
-    return Timeline.from_prompt(prompt)
+    timeline = (
+        Timeline.from_prompt(prompt or "") if storyboard is None else Timeline.from_storyboard(storyboard)
+    )
+    for cue in timeline.cues:
+        parse(cue.prompt)
+    return timeline
 
 
 def count_frames(seconds: float | None, frames: int | None, fps: int) -> int | None:
