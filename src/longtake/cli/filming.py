@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from longtake.chunk import Chunk
+from longtake.cli.opening import Opening
 from longtake.cli.signing import Signing
 from longtake.errors import UserError
 from longtake.journal import Recorded, RecordedTake
@@ -36,13 +38,19 @@ def into(writer: FragmentedMp4Writer, take: Take | RecordedTake, made: Chunk | R
         raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and {again}") from error
 
 
-def loading(model: str, signing: Signing) -> Mapping[str, Any]:
-    """What a record needs to know of a command, so that `takes` can go on with its take."""
-    known = model in presets()
+def loading(model: str, opening: Opening, signing: Signing) -> Mapping[str, Any]:
+    """What a record needs to know of a command, so that `takes` can go on with its take from any folder."""
     source = signing.source
+    loras = [replace(lora, source=_anywhere(lora.source)) for lora in opening.loras]
     return {
-        "model": model if known else str(Path(model).absolute()),
+        "model": model if model in presets() else str(Path(model).absolute()),
+        "opening": replace(opening, loras=tuple(loras)).to_dict(),
         "provenance": signing.on,
         "private": signing.private,
         "source": None if source is None else [str(source.path.absolute()), source.relationship.value],
     }
+
+
+def _anywhere(source: str) -> str:
+    """A path that does not depend on the folder one is in; a repository's name stays."""
+    return str(Path(source).absolute()) if Path(source).exists() else source

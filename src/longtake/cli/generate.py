@@ -209,7 +209,7 @@ class _Filming:
                 strength=request.strength,
                 form=request.form,
                 out=request.out,
-                loading=loading(request.model, self.signing),
+                loading=loading(request.model, request.opening, self.signing),
                 observers=observers,
             )
         return pipe.stream(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from longtake.cli.filming import into
 from longtake.cli.meter import Meter
+from longtake.cli.opening import Opening
 from longtake.cli.progress import ProgressLine
 from longtake.cli.request import LONGEST, check_output
 from longtake.cli.signals import Stopped
@@ -69,9 +70,9 @@ def load(record: TakeRecord, *, quiet: bool) -> Pipeline:
     """Open a take's model again."""
     if not record.loading:
         raise UserError(f"take {record.id} cannot be opened: {record.unreplayable}")
-    model = str(record.loading["model"])
+    model, opening = str(record.loading["model"]), record.loading.get("opening")
     with Console(stderr=True, quiet=quiet).status(f"loading {model}"):
-        return Pipeline.from_pretrained(model)
+        return (Opening.from_dict(opening) if opening else Opening()).open(model)
 
 
 def sign(library: Library, record: TakeRecord, path: Path) -> str | None:
