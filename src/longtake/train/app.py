@@ -158,6 +158,33 @@ def reader(
 
 
 @app.command()
+def enhance(
+    data: Annotated[Path, typer.Option("--data", help="Folder of the pairs; rendered where it is missing.")],
+    out: RunFolder,
+    config: Config = "enhance",
+    resume: Resume = False,
+    model: Annotated[
+        Path, typer.Option("--model", help="Folder of the model whose video is enhanced.")
+    ] = SHIPPED_CODEC.parent,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")] = 2,
+    device: Device = "auto",
+    max_minutes: MaxMinutes = math.inf,
+) -> None:
+    """Train the enhancer: from poor clips, enlarged, to clean ones of twice the size."""
+    from longtake.train.enhance import EnhanceRecipe, train
+    from longtake.train.enhance_pairs import make_pairs
+    from longtake.train.recipe_file import load_config
+    from longtake.train.report import RunReport, ShardReport
+
+    recipe = load_config(config, EnhanceRecipe)
+    refuse_old_run(out, resume)
+    with ShardReport() as shards:
+        make_pairs(data, model / "codec", recipe.pairs, workers=workers, progress=shards)
+    with RunReport() as report:
+        train(recipe, data, model, out, report, device=device, max_minutes=max_minutes)
+
+
+@app.command()
 def clip(
     out: RunFolder, config: Config = "clip", resume: Resume = False, max_minutes: MaxMinutes = math.inf
 ) -> None:
@@ -177,7 +204,7 @@ def export(
     run: Annotated[Path, typer.Option("--run", help="Folder of a run.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
     network: Annotated[
-        str, typer.Option("--network", help="What the run trained: mini, student, reader or clip.")
+        str, typer.Option("--network", help="What the run trained: mini, student, enhance, reader or clip.")
     ] = "mini",
 ) -> None:
     """Write a run's averaged weights as float16; mini in diffusers' folders, with a model card."""
@@ -185,12 +212,14 @@ def export(
         from longtake.train.export import export_mini as write
     elif network == "student":
         from longtake.train.distil.export import export_student as write
+    elif network == "enhance":
+        from longtake.train.enhance import export as write
     elif network == "reader":
         from longtake.train.reader import export as write
     elif network == "clip":
         from longtake.train.clip import export as write
     else:
-        raise UserError(f"network {network} is not known; use mini, student, reader or clip")
+        raise UserError(f"network {network} is not known; use mini, student, enhance, reader or clip")
     if not any(run.glob("checkpoint-*")):
         raise UserError(f"{run} holds no checkpoint; train first, or give another folder")
     write(run, out)
