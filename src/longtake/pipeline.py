@@ -25,8 +25,10 @@ from longtake.errors import UserError
 from longtake.filling import Filling
 from longtake.footage import ImageInput, VideoInput
 from longtake.forecast import profile_for
+from longtake.memory.chosen import check_anchors
 from longtake.methods import Kind
 from longtake.methods.build import build
+from longtake.models.clip_text import ClipTextEncoder
 from longtake.models.codec import Codec, frames_for_latents, latents_for_frames
 from longtake.models.codecs import CodecChoice, codec_part
 from longtake.models.device import compute_device, compute_dtype
@@ -39,6 +41,7 @@ from longtake.models.policy import Policy
 from longtake.models.prompt import parse
 from longtake.models.text import TextEncoder
 from longtake.models.tiled_codec import TiledCodec
+from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import TextContext, WanTransformer
 from longtake.output import OUTPUT_TYPES, OutputType, VideoOutput, as_type
 from longtake.sampling import OnStep
@@ -64,9 +67,9 @@ class Pipeline(Adapters):
     def __init__(
         self,
         checkpoint: Checkpoint,
-        backbone: WanTransformer,
+        backbone: WanTransformer | StreamingUNet,
         codec: Codec,
-        text_encoder: TextEncoder,
+        text_encoder: TextEncoder | ClipTextEncoder,
         image_encoder: ImageEncoder | None = None,
     ) -> None:
         self.preset = checkpoint.preset
@@ -140,9 +143,10 @@ class Pipeline(Adapters):
     def longest(self) -> int | None:
         """Most pixel frames of one take; None when there is no end."""
         policy = self.preset.policy
+        if policy.rollout is not None or isinstance(self.backbone, StreamingUNet):
+            return None
         latents = policy.longest(self.backbone.config.rope_max_seq_len)
-        endless = latents is None or policy.rollout is not None
-        return None if endless else frames_for_latents(latents or 1, self.codec.temporal_stride)
+        return None if latents is None else frames_for_latents(latents, self.codec.temporal_stride)
 
     @property
     def known_words(self) -> tuple[str, ...]:
@@ -184,6 +188,7 @@ class Pipeline(Adapters):
         settings = settings or Settings()
         parse(settings.negative_prompt)
         slots = self._filling(settings).fill(image, video, strength, last_image)
+        check_anchors(settings.applied(self.preset).policy, num_frames)
         engine = self._engine(settings, slots)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
             raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
@@ -219,6 +224,8 @@ class Pipeline(Adapters):
     @cached_property
     def enhancer(self) -> Enhancer:
         """What makes this model's video larger and cleaner; UserError when it has none."""
+        if not isinstance(self.text_encoder, TextEncoder):
+            raise UserError(f"{self.name!r} has no enhancer of its own; enhance its video with another model")
         return Enhancer.of_model(self.folder, self.name, self.codec, self.text_encoder)
 
     def enhance(

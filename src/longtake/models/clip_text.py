@@ -91,6 +91,12 @@ class ClipTextEncoder(nn.Module):
         """`[B, L, D]`. A prompt may weigh its words, see `prompt.parse`; one that is too long is cut with a warning."""
         return torch.cat([self._encoded(parse(prompt)) for prompt in prompts])
 
+    def encode_mix(self, mix: Sequence[tuple[str, float]]) -> Tensor:
+        """One embedding `[1, L, D]` of several prompts, each with its share of 1."""
+        shares = torch.tensor([share for _, share in mix], device=self.encoder.device)
+        blended = (shares[:, None, None] * self.encode([prompt for prompt, _ in mix])).sum(0, keepdim=True)
+        return blended
+
     def _encoded(self, prompt: Prompt) -> Tensor:
         length = len(self.tokenizer(prompt.text, verbose=False)["input_ids"])
         if length > self.max_length:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import PositiveInt, ValidationError, model_validator
@@ -43,6 +44,8 @@ class Preset(Data):
     """Whether the licence forbids commercial use; None where its owners do not say."""
     folder: str | None = None
     """Folder of the weights: inside the package's `weights/`, or beside `preset.yaml`. None: they are on the Hub."""
+    architecture: Literal["wan", "unet"] = "wan"
+    """What kind of network the "transformer" is: Wan's, or a 3-D UNet with StreamingT2V's memories."""
     network: Network | None = None
     """Sizes of the transformer, for models on the Hub."""
     parts: dict[PartName, Part | Shared] = {}
@@ -54,7 +57,8 @@ class Preset(Data):
     def _has_one_place(self) -> Preset:
         if (self.folder is None) == (not self.parts):
             raise ValueError("give either a folder with the weights, or parts on the Hub")
-        if self.parts and (self.network is None or not set(WEIGHT_FOLDERS) <= self.parts.keys()):
+        lacks_sizes = self.network is None and self.architecture == "wan"
+        if self.parts and (lacks_sizes or not set(WEIGHT_FOLDERS) <= self.parts.keys()):
             raise ValueError(f"a model on the Hub needs its network's sizes and {', '.join(WEIGHT_FOLDERS)}")
         return self
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from longtake.errors import UserError
 from longtake.models.lora import Lora
 from longtake.models.lora_adapter import LoraAdapter
-from longtake.models.wan import WanTransformer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class _Loaded:
 class LoraSet:
     """See the module's text."""
 
-    def __init__(self, model: WanTransformer) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._loaded: dict[str, _Loaded] = {}
         self._fused: list[AppliedLora] = []

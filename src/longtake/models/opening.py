@@ -9,6 +9,7 @@ import torch
 
 from longtake.errors import UserError
 from longtake.models.backends import compile_backend, compile_feed_forward
+from longtake.models.clip_text import ClipTextEncoder
 from longtake.models.codec import Codec
 from longtake.models.codecs import CodecChoice, codec_part, open_codec
 from longtake.models.files import PT_SUFFIXES
@@ -20,15 +21,17 @@ from longtake.models.plan import RESIDENT, Profile
 from longtake.models.quantise import quantise
 from longtake.models.text import EmbeddingCache, Offload, TextEncoder
 from longtake.models.tiled_codec import TiledCodec
+from longtake.models.unet.opening import open_streaming
+from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import WanTransformer
 
 
 class Networks(NamedTuple):
     """A model's networks, ready to run."""
 
-    backbone: WanTransformer
+    backbone: WanTransformer | StreamingUNet
     codec: Codec
-    text_encoder: TextEncoder
+    text_encoder: TextEncoder | ClipTextEncoder
     image_encoder: ImageEncoder | None = None
     """For models that read pictures through one."""
 
@@ -48,6 +51,8 @@ def open_model(
     asked for this model by name, as in a server. Raises UserError for what is missing, damaged, not allowed, or not to
     be had on this machine.
     """
+    if checkpoint.preset.architecture == "unet":
+        return _streaming(checkpoint, dtype, device, profile, allow_pt)
     place = checkpoint.part(codec_part(checkpoint, codec))
     backbone = _transformer(checkpoint, dtype, allow_pt)
     if compile_backend().name == "compile":
@@ -74,6 +79,18 @@ def open_model(
         if backbone.config.image_dim is None
         else _image_encoder(checkpoint, device, profile, allow_pt),
     )
+
+
+def _streaming(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device, profile: Profile, allow_pt: bool
+) -> Networks:
+    """A StreamingT2V, which knows the plain profile and tiles."""
+    if profile.layerwise or profile.weights != "plain":
+        raise UserError(
+            f"profile {profile.name!r} is not known to {checkpoint.preset.name!r}; use {RESIDENT.name} or tiled"
+        )
+    unet, codec, text_encoder = open_streaming(checkpoint, dtype=dtype, device=device, allow_pt=allow_pt)
+    return Networks(unet, TiledCodec(codec) if profile.tiled else codec, text_encoder)
 
 
 def _transformer(checkpoint: Checkpoint, dtype: torch.dtype, allow_pt: bool) -> WanTransformer:

@@ -11,8 +11,11 @@ from longtake.models.data import Data
 PartName = Literal["transformer", "lora", "codec", "tiny_codec", "text_encoder", "tokenizer", "image_encoder"]
 OPTIONAL: tuple[PartName, ...] = ("tiny_codec",)
 """Parts that a model generates without."""
-FOLDER_NAMES: dict[PartName, tuple[str, ...]] = {"codec": ("codec", "vae")}
-"""What the folder of a part may be called, where that is not the part's own name; diffusers says `vae`."""
+FOLDER_NAMES: dict[PartName, tuple[str, ...]] = {
+    "codec": ("codec", "vae"),
+    "transformer": ("transformer", "unet"),
+}
+"""What the folder of a part may be called, where that is not the part's own name; diffusers says `vae` and `unet`."""
 
 HUB = "https://huggingface.co"
 

@@ -73,8 +73,11 @@ class DdimSpec(Data):
     """Noise that a step adds; 1 is ancestral sampling."""
     prediction: Literal["epsilon", "v"] = "epsilon"
     """What the network predicts."""
-    shift: Literal[1.0] = 1.0
-    """The schedule has none."""
+
+    @property
+    def shift(self) -> float:
+        """The schedule has none."""
+        return 1.0
 
 
 SamplerSpec = Annotated[
