@@ -23,6 +23,7 @@ _FRAME = C2PA_UUID + bytes(4) + b"manifest\0" + bytes(8)  # full box, purpose, n
 _KIND = bytes.fromhex("00110010800000aa00389b71")  # follows the four letters of a kind
 _REQUESTABLE = 3  # toggles of a description: it has a label, by which it can be asked for
 _CLAIM, _SIGNATURE = "c2pa.claim.v2", "c2pa.signature"
+_PADS = {"pad", "pad2"}  # C2PA's names of what fills a signature up to the room that was kept for it
 _DESCRIPTION_HEAD = 17  # kind and toggles
 
 
@@ -162,11 +163,12 @@ def is_as_written(uuid_box: bytes) -> bool:
         *before, _ = read(uuid_box[8 + len(_FRAME) :]).parts()
         signed = cose.Signed.read(cose.decode(manifest.signature))
         listed = _listed(cose.decode(manifest.claim))
+        pads = {name: bytes(len(pad)) for name, pad in signed.unprotected.items()}
     except (ValueError, LookupError, TypeError):
         return False
-    if not listed.issuperset(hashed(part.data) for part in manifest.assertions):
+    unhashed = any(hashed(part.data) not in listed for part in manifest.assertions)
+    if unhashed or not pads.keys() <= _PADS:
         return False
-    pads = {name: bytes(len(pad)) for name, pad in signed.unprotected.items() if isinstance(pad, bytes)}
     plain = replace(signed, unprotected=pads, payload=None)
     return uuid_box == store(
         manifest.label,
