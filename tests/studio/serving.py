@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,20 @@ class Running:
         return Live(connect(address, additional_headers=headers, max_size=None, compression=None, **options))
 
 
-@dataclass
 class Live:
     """One connection: says messages, reads messages and the media that follows them."""
 
-    socket: ClientConnection
-    media: list[bytes] = field(default_factory=list)
+    def __init__(self, connecting: Any) -> None:
+        self._connecting = connecting
+        self.socket: ClientConnection
+        self.media: list[bytes] = []
 
     def __enter__(self) -> Live:
+        self.socket = self._connecting.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
+    def __exit__(self, *error: Any) -> None:
+        self._connecting.__exit__(*error)
 
     def say(self, type: str, **fields: Any) -> None:
         self.socket.send(json.dumps({"type": type, **fields}))
@@ -104,7 +106,7 @@ def serve(
     is_warm: bool = True,
     **limits: Any,
 ) -> Iterator[Running]:
-    defaults: dict[str, Any] = {"max_takes": 4, "least_lead": 2.0}
+    defaults: dict[str, Any] = {"max_takes": 4, "least_lead": 30.0, "most_lead": 30.0}
     config = Config(
         port=0,
         home=home / "takes",

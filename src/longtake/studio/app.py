@@ -58,7 +58,7 @@ def build(service: Service, config: Config, on_start: Callable[[], None] = lambd
         redoc_url=None,
         redirect_slashes=False,
     )
-    exports = Exports(service.library, service.folder / "exports")
+    exports = Exports(service.library, service.folder / "exports", service.signing)
     app.include_router(server.routes(service))
     app.include_router(videos.routes(service, queue, exports))
     app.include_router(takes.routes(service, exports))

@@ -8,6 +8,7 @@ from pathlib import Path
 from longtake.errors import UserError
 from longtake.journal import Library, TakeRecord
 from longtake.studio.errors import Reason, Refused
+from longtake.studio.signing import Signing
 
 KEPT = 8
 """Files that are kept at once."""
@@ -16,8 +17,8 @@ KEPT = 8
 class Exports:
     """A folder of this server's own. Call it in a thread."""
 
-    def __init__(self, library: Library, folder: Path) -> None:
-        self._library, self._folder = library, folder
+    def __init__(self, library: Library, folder: Path, signing: Signing) -> None:
+        self._library, self._folder, self._signing = library, folder, signing
         self._files: dict[str, Path] = {}
         self._lock = threading.Lock()
 
@@ -30,7 +31,7 @@ class Exports:
         key = f"{record.id}-{record.chunks}-{len(record.notes)}-{record.size}"
         with self._lock:
             if key not in self._files:
-                self._files[key] = self._export(record.id, self._folder / f"{key}.mp4")
+                self._files[key] = self._export(record, self._folder / f"{key}.mp4")
                 self._drop_oldest()
             return self._files[key]
 

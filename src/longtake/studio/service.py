@@ -17,6 +17,7 @@ from longtake.studio.events import Begun
 from longtake.studio.orders import Order
 from longtake.studio.pictures import LivePictures
 from longtake.studio.screening import House, Screening
+from longtake.studio.signing import Signing
 from longtake.studio.telemetry import Metrics
 from longtake.studio.tokens import Identity, StreamTokens
 from longtake.studio.uploads import Uploads
@@ -33,6 +34,7 @@ class Service:
         self.limits = config.limits
         self.metrics = Metrics(admission)
         self.streams = StreamTokens(time.monotonic, config.limits.stream_token_seconds)
+        self.signing = Signing(wanted=config.provenance)
         self.connections = 0
         self.screenings: dict[str, Screening] = {}
         self.resuming = asyncio.Lock()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from longtake.errors import UserError
+from longtake.journal import Library
 from longtake.models.codec import frames_for_latents
 from longtake.pipeline import Pipeline
+from longtake.timeline import Timeline
 
 SHARE = 0.8
 """Part of the measured speed that is given to takes; the rest is for encoding, transport and videos."""
@@ -60,22 +64,19 @@ class Stage:
         }
 
     def _try_out(self, pipe: Pipeline) -> float:
-        with warnings.catch_warnings():
+        """Make and record some chunks, so that the first take finds everything warm; media seconds a second."""
+        with tempfile.TemporaryDirectory() as home, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            take = pipe.stream(TRY_OUT, seed=0)
-        chunks = MEASURED if pipe.longest is None else 0
-        first = next(take)
-        finite = bool(torch.isfinite(first.latents).all())
-        began, frames = time.perf_counter(), 0
-        for _ in range(chunks):
-            chunk = next(take)
-            frames += len(chunk.frames)
-            finite = finite and bool(torch.isfinite(chunk.latents).all())
-        if not finite:
+            with Library(Path(home)).create(pipe, Timeline.from_prompt(TRY_OUT), seed=0) as take:
+                first = next(take)
+                began = time.perf_counter()
+                rest = [next(take) for _ in range(MEASURED if pipe.longest is None else 0)]
+                took = time.perf_counter() - began
+        if not all(torch.isfinite(made.chunk.latents).all() for made in (first, *rest)):
             self._broken[pipe.name] = (
                 f"the weights of {pipe.name!r} make numbers that are not finite; use another model"
             )
-        return frames / pipe.fps / (time.perf_counter() - began) if frames else 1.0
+        return sum(len(made.chunk.frames) for made in rest) / pipe.fps / took if rest else 1.0
 
 
 def _describe(pipe: Pipeline) -> dict[str, Any]:

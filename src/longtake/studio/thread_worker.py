@@ -129,15 +129,13 @@ class ThreadWorker:
             call = self._calls.popleft() if self._calls else None
             turn, wait = (None, 0.0) if call else choose(self._running)
             if call is None and turn is None:
-                self._changed.wait_for(self._has_news, None if math.isinf(wait) else wait)
+                if not self._is_closing:
+                    self._changed.wait(None if math.isinf(wait) else wait)
                 return
         if call is not None:
             call()
         elif turn is not None:
             self._step(turn)
-
-    def _has_news(self) -> bool:
-        return bool(self._calls) or self._is_closing or choose(self._running)[0] is not None
 
     def _open(self, running: RunningTake, order: Order) -> None:
         assert self._stage is not None, "an order came before the models"

@@ -67,5 +67,5 @@ def _status(service: Service) -> dict[str, Any]:
             "picture_bytes": limits.picture_bytes,
             "prompt_characters": limits.prompt_characters,
         },
-        "provenance": service.config.provenance,
+        "provenance": service.signing.is_on,
     }
