@@ -146,7 +146,7 @@ class ScoreSpec(Strict):
     """Whether teacher and critic are block-causal as the student is; the ablation, not the method."""
     table_shift: PositiveFloat | None = None
     """Shift of the table from which the scores take σ to turn velocity into clean latents, where it is another one
-    (Self-Forcing's code: 8 beside 5); the difference is below 1e-3."""
+    (Self-Forcing's code: 8 beside 5); σ differs by half an entry at most, mostly below 1e-3."""
 
 
 class AdversarialSpec(Training):
