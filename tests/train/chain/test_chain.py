@@ -134,7 +134,7 @@ def test_gates_that_are_not_enforced_only_report(model: Path, tmp_path: Path) ->
     [
         ({"stages": ("dmd", "causal")}, "give each once, in the order"),
         ({"stages": ("causal", "ode", "dmd")}, "ode-pairs is missing"),
-        ({"stages": ("pretrain", "causal")}, "pretrain: name its recipe"),
+        ({"stages": ("pretrain", "causal"), "gates": {}}, "pretrain: name its recipe"),
         ({"base": None}, "begins with pretraining or with a model"),
         ({"stages": ("causal",)}, "consistency, dmd is not among the stages"),
     ],
