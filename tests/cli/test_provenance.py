@@ -60,6 +60,20 @@ def test_the_switch_leaves_the_file_unsigned(
     assert outcome.stdout == "take.mp4: it is not signed, or its manifest was removed\n"
 
 
+def test_the_switch_counts_when_a_recorded_take_is_exported(
+    run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = json.loads(run(*FILM, "--model", tiny, "--json").stdout)["take_id"]
+    run("takes", "export", take, "--out", "signed.mp4")
+    assert run("provenance", "signed.mp4").code == 0
+    run("takes", "export", take, "--out", "plain.mp4", "--no-provenance")
+    assert run("provenance", "plain.mp4").code == 1
+    monkeypatch.setenv("LONGTAKE_PROVENANCE", "off")
+    run("takes", "export", take, "--out", "off.mp4")
+    assert run("provenance", "off.mp4").code == 1
+    assert segments("signed.mp4") == segments("plain.mp4") == segments("off.mp4")
+
+
 def test_prompts_can_be_kept_private(run, tiny: Path) -> None:
     assert "signed by" in run(*FILM, "--model", tiny, "--private").stdout
     assert PROMPT.encode() not in Path("take.mp4").read_bytes()

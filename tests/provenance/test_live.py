@@ -126,10 +126,22 @@ def test_the_head_of_another_signer_does_not_fit_the_key(unsigned: Parts, stream
         receiver(changed)
 
 
-def test_a_segment_out_of_turn_is_our_own_mistake(unsigned: Parts, claim: Claim, signer: Credentials) -> None:
-    live = LiveSigner(unsigned.init, claim, signer)
-    with pytest.raises(AssertionError, match="segment 2 where 1 is due"):
+def test_a_segment_before_the_first_is_our_own_mistake(
+    unsigned: Parts, claim: Claim, signer: Credentials
+) -> None:
+    live = LiveSigner(unsigned.init, claim, signer, first=3)
+    with pytest.raises(AssertionError, match="segment 2 comes before 3"):
         live.sign(unsigned.segments[1])
+
+
+def test_a_segment_is_signed_again_for_who_asks_twice(
+    unsigned: Parts, claim: Claim, signer: Credentials
+) -> None:
+    live = LiveSigner(unsigned.init, claim, signer)
+    for segment in unsigned.segments:
+        live.sign(segment)
+    late = receiver(live.init, late=True)
+    assert [late.check(live.sign(segment)) for segment in unsigned.segments[1:3]] == [[], []]
 
 
 def test_a_stream_may_begin_at_any_number(unsigned: Parts, claim: Claim, signer: Credentials) -> None:

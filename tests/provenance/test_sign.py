@@ -71,14 +71,14 @@ def test_prompts_and_names_are_left_out_when_private(
     assert not any(word in data for word in (b"secret", b"grandmother"))
 
 
-@pytest.mark.parametrize("name", ["start.png", "start.bmp", "broken.jpg", "unheard.of"])
+@pytest.mark.parametrize("name", ["start.png", "start.bmp", "broken.jpg", "unheard.of", "gone.png"])
 def test_a_picture_that_was_given_is_an_ingredient(
     film: Path, tmp_path: Path, signer: Credentials, name: str
 ) -> None:
     path = tmp_path / name
     if name.startswith("start"):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
-    else:
+    elif name != "gone.png":
         path.write_bytes(b"no picture at all")
     source = Source(path=path, relationship=Relationship.INPUT)
     sign_file(film, Claim(model="mini", source=source), signer)

@@ -46,7 +46,7 @@ class Signing:
         if not self.on:
             return None
         from longtake.models.home import cache_folder
-        from longtake.provenance.identity import identity
+        from longtake.provenance.identity import identity, is_on
         from longtake.provenance.manifest import Claim
         from longtake.provenance.sign import sign_file
 
@@ -59,6 +59,8 @@ class Signing:
             private=self.private,
         )
         try:
+            if not is_on(os.environ):
+                return None
             signer = identity(cache_folder() / "provenance", os.environ)
             sign_file(path, claim, signer)
         except UserError as error:

@@ -29,7 +29,10 @@ VALID_SECONDS = 365 * 24 * 3600
 
 
 class LiveSigner:
-    """Signs the segments of one stream. Holds a key and a counter, whatever the length of the stream.
+    """Signs the segments of one stream; holds a key, whatever the length of the stream.
+
+    A segment may be signed again, for a viewer who joins late or asks twice. Two segments that differ must never
+    have the same number: another course of a take is another stream, with a signer and a head of its own.
 
     Args:
         init: the head of the stream, `ftyp moov`.
@@ -51,7 +54,7 @@ class LiveSigner:
         key: Ed25519PrivateKey | None = None,
     ) -> None:
         self._private = key or Ed25519PrivateKey.generate()
-        self._clock, self._next = clock, first
+        self._clock = clock
         self._timescale = boxes.timescale(init)
         self._manifest = f"urn:c2pa:{uuid.uuid4()}"
         self._session = session.SessionKey(
@@ -69,19 +72,18 @@ class LiveSigner:
         """The segment with its signature in front.
 
         Args:
-            segment: `moof mdat`, the one after the last; its number must be the next.
+            segment: `moof mdat`, whose number (`mfhd`) is its place in the stream.
 
         Returns:
             `emsg moof mdat`.
         """
         number, moment = boxes.sequence(segment), int(self._clock())
-        assert number == self._next, f"segment {number} where {self._next} is due"
+        assert number >= self._session.first, f"segment {number} comes before {self._session.first}"
         blank = self._event(
             segment, number, moment, bytes(content.DIGEST_SIZE)
         )  # for its size: it moves what is hashed
         event = self._event(segment, number, moment, content.segment_digest(segment, start=len(blank)))
         assert len(event) == len(blank)
-        self._next = number + 1
         return event + segment
 
     def _event(self, segment: bytes, number: int, moment: int, digest: bytes) -> bytes:

@@ -98,18 +98,21 @@ def _builder(claim: Claim, ftyp: bytes) -> c2pa.Builder:
         {"label": manifest.TAKE, "data": claim.take(ftyp)},
     ]
     created = (manifest.ACTIONS, manifest.TAKE, manifest.INGREDIENT)
+    created = (manifest.ACTIONS, manifest.TAKE, manifest.INGREDIENT)
+    context = library.context(created=created)
     definition = {"claim_generator_info": [manifest.generator()], "assertions": said}
     if claim.source is None:
-        return c2pa.Builder(definition, context=library.context(created=created))
+        return c2pa.Builder(definition, context=context)
     about = {
         "label": _SOURCE,
         "title": claim.source_title,
         "format": claim.source.format,
         "relationship": claim.source.relationship.value,
     }
-    if claim.private:  # a manifest in the source may tell what is to be left out
-        return c2pa.Builder(definition | {"ingredients": [about]}, context=library.context(created=created))
-    builder = c2pa.Builder(definition, context=library.context(created=created))
+    # The source's own manifest goes in, unless it may tell what is to be left out, or the source is gone.
+    if claim.private or not claim.source.path.is_file():
+        return c2pa.Builder(definition | {"ingredients": [about]}, context=context)
+    builder = c2pa.Builder(definition, context=context)
     with claim.source.path.open("rb") as file:
         builder.add_ingredient(about, claim.source.format, file)
     return builder
