@@ -9,12 +9,15 @@ from longtake import Cue, Pipeline, Snapshot, Timeline, UserError
 from longtake.methods import Kind
 from tests.methods.kinds import KINDS
 from tests.tiny import tiny_pipeline
+from tests.tiny_streaming import streaming_pipeline
 
 PROMPT = "a red sphere rolls"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, "streamingt2v"])
 def pipe(request: pytest.FixtureRequest) -> Pipeline:
+    if request.param == "streamingt2v":
+        return streaming_pipeline()
     return tiny_pipeline(**KINDS[request.param])
 
 
