@@ -33,6 +33,7 @@ TAKES = {
     "forecast",
     "output",
     "adapters",
+    "loaded",
     "variant",
 }
 BESIDE = ("train", "measure", "world")
