@@ -15,9 +15,11 @@ from longtake import forecast as module
 from longtake.errors import UserError
 from longtake.forecast import check_memory, choose, floor, forecast
 from longtake.models.hub import Checkpoint, look_up, presets
+from longtake.models.network import TextNetwork
 from longtake.models.opening import Networks, open_model
 from longtake.models.plan import GIB, PROFILES, RESIDENT, Profile
 from longtake.models.text import TextEncoder
+from longtake.models.text_weights import reading_dtype
 from longtake.models.wan import WanTransformer
 from longtake.pipeline import Pipeline
 from tests.allocated import peak_bytes
@@ -170,3 +172,40 @@ def test_without_doubt_no_plan_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_size_off_the_grid_is_refused_in_the_words_of_generate() -> None:
     with pytest.raises(UserError, match=r"size 100x96 cannot be made by 'mini': both must be multiples of 8"):
         forecast(look_up("mini"), width=100, height=96, dtype=torch.float32, device=CPU)
+
+
+def test_a_cpu_that_multiplies_bfloat16_can_halve_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that does not is never offered it."""
+    size = {"width": 832, "height": 480, "dtype": torch.float32, "device": CPU}
+    half = PROFILES[[profile.name for profile in PROFILES].index("bf16")]
+    monkeypatch.setattr(module, "halves_on_cpu", lambda: False)
+    plain = forecast(look_up("self-forcing"), **size)
+    assert "bf16" not in module.formats(CPU)
+    assert (plain.halved, plain.under(half).weights) == (None, plain.weights)
+    monkeypatch.setattr(module, "halves_on_cpu", lambda: True)
+    assert "bf16" in module.formats(CPU)
+    plan = forecast(look_up("self-forcing"), **size)
+    assert 2 * plan.under(half).weights == plan.weights
+    assert 2 * plan.under(half).kv == plan.kv
+    assert plan.under(half).text == plan.text, "read in bfloat16 already"
+    full = plan.under(PROFILES[2])
+    assert PROFILES[2].tiled
+    free = int(full.peak * 0.9)
+    assert plan.best(free, module.formats(CPU)).profile is half
+    assert plan.best(2 * plan.peak, module.formats(CPU)).profile is RESIDENT
+    low = forecast(look_up("self-forcing"), **size | {"dtype": torch.bfloat16})
+    assert low.halved is None
+
+
+def test_tiles_rest_in_main_memory_beside_a_gpu() -> None:
+    size = {"width": 832, "height": 480, "dtype": torch.bfloat16}
+    here = forecast(look_up("self-forcing"), **size, device=CPU).tiled_codec
+    beside = forecast(look_up("self-forcing"), **size, device=torch.device("cuda")).tiled_codec
+    assert beside.stream < here.stream / 4
+    assert beside.weights == here.weights
+
+
+def test_a_text_encoder_is_planned_in_the_format_that_it_is_opened_in() -> None:
+    assert reading_dtype(TextNetwork()) is torch.bfloat16
+    small = TextNetwork(vocab_size=100, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    assert reading_dtype(small) is torch.float32

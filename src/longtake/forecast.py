@@ -17,7 +17,7 @@ from longtake.memory.build import cache_shape, planned_bytes
 from longtake.models.attention import Grid
 from longtake.models.codec import Codec
 from longtake.models.codecs import CodecChoice, blank_codec, codec_part, spatial_stride
-from longtake.models.device import compute_device, compute_dtype, free_bytes
+from longtake.models.device import compute_device, compute_dtype, free_bytes, halves_on_cpu
 from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
@@ -31,6 +31,7 @@ from longtake.models.plan import GIB, PROFILES, RESIDENT, CodecNeed, MemoryPlan,
 from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
+from longtake.models.text_weights import reading_dtype
 from longtake.models.tiled_codec import Tiling
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.windows import ClipWindow
@@ -59,10 +60,12 @@ def forecast(
     stride = blank.spatial_stride
     check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
     grid = config.grid(height // stride, width // stride)
-    text, length, text_itemsize = _text(checkpoint, dtype)
+    text, length = _text(checkpoint)
+    text_itemsize = reading_dtype(text).itemsize
     whole, tiled = _codec_needs(blank, checkpoint.preset.policy.block, width, height, dtype, device)
     item, policy = dtype.itemsize, checkpoint.preset.policy
     prompts = 1 if policy.guidance_scale == 1 else 2
+    halves = dtype == torch.float32 and "bf16" in formats(device)
     return MemoryPlan(
         blocks=sizes.num_layers * sizes.block_parameters * item,
         matrices=sizes.num_layers * sizes.block_parameters,
@@ -79,6 +82,11 @@ def forecast(
         fetched=2 if device.type == "cuda" else 1,
         text_elsewhere=device.type == "cuda",
         beside=device.type == "cuda",
+        halved=forecast(
+            checkpoint, width=width, height=height, dtype=torch.bfloat16, device=device, codec=codec
+        )
+        if halves
+        else None,
     )
 
 
@@ -91,7 +99,8 @@ def layer_shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
 
 def formats(device: torch.device) -> tuple[Weights, ...]:
     """Formats of weights that can be had on a device."""
-    return ("plain", *(name for name, reason in available(device).items() if reason is None))
+    halves: tuple[Weights, ...] = ("bf16",) if device.type == "cpu" and halves_on_cpu() else ()
+    return ("plain", *halves, *(name for name, reason in available(device).items() if reason is None))
 
 
 def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype) -> int:
@@ -202,7 +211,10 @@ def _work(preset: Preset, config: WanConfig, grid: Grid, length: int, dtype: tor
 def _codec_needs(
     codec: Codec, block: int, width: int, height: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[CodecNeed, CodecNeed]:
-    """Decoding the whole picture, and tile by tile: a tile is counted, a picture needs more as it is larger."""
+    """Decoding the whole picture, and tile by tile: a tile is counted, a picture needs more as it is larger.
+
+    Beside a GPU, what tiles remember rests in main memory.
+    """
     tiling = Tiling()
     across, down = min(width, tiling.width), min(height, tiling.height)
     dtype = codec.dtype if isinstance(codec, PatchCodec) else dtype
@@ -218,8 +230,9 @@ def _codec_needs(
     )
     if tiles == 1:
         return whole, whole
+    there = tiles if device.type == "cpu" else 1
     return whole, CodecNeed(
-        weights=counted.weights, stream=counted.stream * tiles, work=work + 2 * frame + done
+        weights=counted.weights, stream=counted.stream * there, work=work + 2 * frame + done
     )
 
 
@@ -262,11 +275,11 @@ def _image(checkpoint: Checkpoint, config: WanConfig) -> int:
     return parameters_of(_config(checkpoint, "image_encoder")) * torch.float32.itemsize
 
 
-def _text(checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[TextNetwork, int, int]:
-    """Sizes of the text encoder, tokens of a prompt, bytes a number."""
+def _text(checkpoint: Checkpoint) -> tuple[TextNetwork, int]:
+    """Sizes of the text encoder, tokens of a prompt."""
     config = _config(checkpoint, "text_encoder")
     if config is None:
-        return TextNetwork(), MAX_LENGTH, torch.bfloat16.itemsize
+        return TextNetwork(), MAX_LENGTH
     settings = checkpoint.part("tokenizer").path / "tokenizer_config.json"
     length = int(read_json(settings).get("model_max_length", MAX_LENGTH))
-    return TextNetwork.model_validate(config), min(length, MAX_LENGTH), torch.float32.itemsize
+    return TextNetwork.model_validate(config), min(length, MAX_LENGTH)

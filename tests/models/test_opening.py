@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from longtake.errors import UserError
-from longtake.models import hub
+from longtake.models import hub, text_weights
 from longtake.models.hub import Preset, find, look_up
 from longtake.models.keymap import Layout, rename
 from longtake.models.opening import open_model
@@ -154,3 +154,20 @@ def test_block_by_block_from_a_container_is_refused_with_the_remedy(root: Path) 
 def test_an_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="profile 'small' is unknown; use one of resident, text-off"):
         Pipeline.from_pretrained("mini", profile="small")
+
+
+def test_under_bf16_all_networks_are_in_it(root: Path) -> None:
+    half = PROFILES[[profile.name for profile in PROFILES].index("bf16")]
+    networks = open_model(find("tiny"), dtype=torch.float32, device=CPU, profile=half)
+    assert (networks.backbone.dtype, networks.codec.dtype) == (torch.bfloat16, torch.bfloat16)
+
+
+def test_a_large_text_encoder_in_a_folder_is_opened_in_bfloat16(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> torch.dtype:
+        return next(open_model(find("tiny"), dtype=torch.float32, device=CPU).text_encoder.parameters()).dtype
+
+    assert opened() is torch.float32
+    monkeypatch.setattr(text_weights, "LARGE", 100)
+    assert opened() is torch.bfloat16

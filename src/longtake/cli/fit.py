@@ -10,6 +10,7 @@ EXPLAINED = {
     "resident": "everything stays on the device",
     "text-off": "the text encoder is off the device while the video is made",
     "tiled": "and pictures are decoded in tiles",
+    "bf16": "and all networks compute in bfloat16",
     "fp8": "and the blocks' weights are in fp8",
     "int8": "and the blocks' weights are in int8",
     "layerwise": "and a block's weights are on the device only while it computes",

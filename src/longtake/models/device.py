@@ -25,6 +25,11 @@ def compute_dtype() -> ComputeDtype:
     return ComputeDtype(torch.float32, "CPU without AMX")
 
 
+def halves_on_cpu() -> bool:
+    """Whether this CPU multiplies bfloat16 itself, so that it can stand for float32 where memory is short."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
 def compute_device() -> torch.device:
     """The first CUDA GPU when there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -12,15 +12,17 @@ from longtake.models.backends import compile_backend, compile_feed_forward
 from longtake.models.clip_text import ClipTextEncoder
 from longtake.models.codec import Codec
 from longtake.models.codecs import CodecChoice, codec_part, open_codec
-from longtake.models.files import PT_SUFFIXES
+from longtake.models.files import PT_SUFFIXES, read_json
 from longtake.models.hub import Checkpoint
 from longtake.models.image_encoder import ImageEncoder
 from longtake.models.lora import read_lora
+from longtake.models.network import TextNetwork
 from longtake.models.offload import FileShelf, Layerwise, Shelf
 from longtake.models.plan import RESIDENT, Profile
 from longtake.models.quantise import quantise
 from longtake.models.text import EmbeddingCache, Offload, TextEncoder
-from longtake.models.tiled_codec import TiledCodec
+from longtake.models.text_weights import reading_dtype
+from longtake.models.tiled_codec import TiledCodec, Tiling
 from longtake.models.unet.opening import open_streaming
 from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import WanTransformer
@@ -54,6 +56,7 @@ def open_model(
     if checkpoint.preset.architecture == "unet":
         return _streaming(checkpoint, dtype, device, profile, allow_pt)
     place = checkpoint.part(codec_part(checkpoint, codec))
+    dtype = torch.bfloat16 if profile.weights == "bf16" else dtype
     backbone = _transformer(checkpoint, dtype, allow_pt)
     if compile_backend().name == "compile":
         compile_feed_forward(backbone.blocks)
@@ -61,7 +64,7 @@ def open_model(
         Layerwise(backbone, device, _shelf(checkpoint, dtype, device))
     else:
         backbone.to(device)
-    if profile.weights != "plain":
+    if profile.weights == "fp8" or profile.weights == "int8":
         quantise(backbone, profile.weights)
     source = checkpoint.preset.policy.source
     opened = open_codec(
@@ -73,7 +76,7 @@ def open_model(
     ).to(device)
     return Networks(
         backbone=backbone,
-        codec=TiledCodec(opened) if profile.tiled else opened,
+        codec=TiledCodec(opened, Tiling(rest_on_cpu=device.type != "cpu")) if profile.tiled else opened,
         text_encoder=_text_encoder(checkpoint, device, profile, allow_pt),
         image_encoder=None
         if backbone.config.image_dim is None
@@ -140,7 +143,14 @@ def _text_encoder(
         checkpoint.part("tokenizer").path,
         allow_pt=allow_pt,
         cache=EmbeddingCache(),
-        dtype=torch.float32 if weights.is_dir() else torch.bfloat16,
+        dtype=reading_dtype(_sizes(weights)),
         device=device if profile.text_stays else torch.device("cpu"),
         offload=offload,
+    )
+
+
+def _sizes(weights: Path) -> TextNetwork:
+    """Sizes of the text encoder in a folder; a published file is Wan's."""
+    return (
+        TextNetwork.model_validate(read_json(weights / "config.json")) if weights.is_dir() else TextNetwork()
     )

@@ -12,7 +12,7 @@ GIB = 2**30
 MARGIN = 0.05
 """Share of the memory that is left free: fragmentation, workspaces that kernels take for themselves, libraries."""
 
-Weights = Literal["plain", "fp8", "int8"]
+Weights = Literal["plain", "bf16", "fp8", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,8 @@ class Profile:
     tiled: bool = False
     """Whether pictures are decoded in overlapping tiles where that needs less: slower, seams are blended."""
     weights: Weights = "plain"
-    """Format of the matrices in the transformer's blocks; 8 bits change the video a little."""
+    """Format of the matrices in the transformer's blocks, which changes the video a little; "bf16" is that of all
+    networks, where they would compute in float32."""
     layerwise: bool = False
     """Whether a block's weights are on the device only while it computes: the same video, much slower."""
 
@@ -47,6 +48,7 @@ PROFILES = (
     RESIDENT,
     Profile(name="text-off", text_stays=False),
     Profile(name="tiled", text_stays=False, tiled=True),
+    Profile(name="bf16", text_stays=False, tiled=True, weights="bf16"),
     Profile(name="fp8", text_stays=False, tiled=True, weights="fp8"),
     Profile(name="int8", text_stays=False, tiled=True, weights="int8"),
     Profile(name="layerwise", text_stays=False, tiled=True, layerwise=True),
@@ -86,6 +88,8 @@ class MemoryPlan:
     """Whether prompts can be read off the device (on the CPU beside a GPU), so that the text encoder is never on it."""
     beside: bool = False
     """Whether a chunk is decoded while the next is denoised."""
+    halved: MemoryPlan | None = None
+    """The same with the networks in bfloat16, where this one is in float32 and the processor can do both."""
     profile: Profile = RESIDENT
 
     @property
@@ -93,7 +97,7 @@ class MemoryPlan:
         """The transformer's weights on the device."""
         if self.profile.layerwise:
             return self.outer + self._fetched
-        if self.profile.weights == "plain":
+        if self.profile.weights in ("plain", "bf16"):
             return self.outer + self.blocks
         return self.outer + self.matrices
 
@@ -132,7 +136,8 @@ class MemoryPlan:
 
     def under(self, profile: Profile) -> MemoryPlan:
         """The plan under another profile."""
-        return replace(self, profile=profile)
+        halves = self.halved is not None and profile.weights == "bf16"
+        return replace(self.halved if halves and self.halved else self, profile=profile)
 
     def fits(self, free: int) -> bool:
         """Whether it can run in `free` bytes."""

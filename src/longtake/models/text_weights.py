@@ -17,13 +17,14 @@ from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.models.files import load_strict, read_json, read_safetensors
+from longtake.models.network import TextNetwork
 from longtake.models.tensor_file import read_tensors
 from longtake.models.umt5_keymap import is_original, to_transformers
 
 if TYPE_CHECKING:
     from transformers import UMT5EncoderModel
 
-__all__ = ["UMT5_XXL", "EncoderFiles"]
+__all__ = ["UMT5_XXL", "EncoderFiles", "reading_dtype"]
 
 UMT5_XXL: Mapping[str, Any] = {
     "vocab_size": 256384,
@@ -40,8 +41,16 @@ UMT5_XXL: Mapping[str, Any] = {
 }
 """Sizes of Wan's text encoder, in transformers' words."""
 
+LARGE = 10**9
+"""Numbers from which an encoder is not read in float32."""
+
 _CONFIG, _INDEX, _WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 _TABLES = ("shared.weight", "encoder.embed_tokens.weight")
+
+
+def reading_dtype(sizes: TextNetwork) -> torch.dtype:
+    """What an encoder reads in: float32, and bfloat16 for one as large as Wan's, which is published in it."""
+    return torch.bfloat16 if sizes.parameters > LARGE else torch.float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
