@@ -37,6 +37,7 @@ def fingerprint(pipe: Pipeline, *, decode_beside: bool | None = None) -> dict[st
         "attention": attention_backend().name,
         "compile": compile_backend().name,
         "batch": 1,
+        "loras": [f"{lora.digest[:12]}:{lora.scale:g}" for lora in pipe.variant.loras],
         "weights": _weights(pipe.backbone, pipe.codec, pipe.text_encoder),
     }
 
