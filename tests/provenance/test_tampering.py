@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +88,24 @@ def test_every_box_of_a_file_counts(path: Path, signed: bytes, kind: bytes) -> N
         assert problem(path, flipped(signed, position)), f"{kind!r} at {position - box.start}"
 
 
+def test_bits_that_mean_nothing_count_too(path: Path, signed: bytes, stream: Parts) -> None:
+    """Bytes of the manifest's frame, which the library goes over: versions, toggles, padding, the Merkle offset."""
+    for film in (signed, stream.film()):
+        start = film.index(b"uuid") - 4
+        label = film.index(b"c2pa.hash.bmff.v3\0", film.index(b"c2pa.assertions\0"))
+        places = [
+            film.index(b"ftyp") + 8,
+            start + 24,
+            start + 37,
+            label - 1,
+            film.index(b"c2pa.claim.v2\0") - 2,
+        ]
+        if film is signed:
+            places += [film.index(b"moov") - 5, film.index(b"pad") + 2]
+        for place in places:
+            assert problem(path, flipped(film, place, 7)), f"byte {place - start} of the box"
+
+
 def test_a_dropped_segment_is_named(path: Path, stream: Parts) -> None:
     assert problem(path, stream.film([0, 1, 3, 4])) == f"{path}: segment 3 is missing"
     assert problem(path, stream.film([0, 4])) == f"{path}: segments 2 to 4 are missing"
@@ -130,6 +149,15 @@ def test_a_segment_of_another_take_is_reported(
         f"{path}: segment 2 is signed by a key that is not of this stream"
     )
     assert problem(path, other.init + b"".join(stream.segments)).endswith(", and 4 more")
+
+
+def test_a_key_that_signs_two_streams_does_not_mix_them(
+    path: Path, unsigned: Parts, claim: Claim, signer: Credentials
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    one, other = (LiveSigner(unsigned.init, claim, signer, key=key) for _ in range(2))
+    segments = [one.sign(unsigned.segments[0]), other.sign(unsigned.segments[1])]
+    assert problem(path, one.init + b"".join(segments)) == f"{path}: segment 2 belongs to another stream"
 
 
 def test_the_signature_of_one_segment_does_not_fit_another(path: Path, stream: Parts) -> None:

@@ -2,6 +2,7 @@
 
 $LONGTAKE_HOME, or $XDG_CACHE_HOME/longtake, or ~/.cache/longtake
   text/                       embeddings of prompts, made again when lost
+  provenance/                 the development certificate, made again when lost
   models/OWNER/REPOSITORY/    files of a Hub repository, under the paths that they have there
   models/PRESET/PART/         a part in diffusers' layout, as `longtake convert` writes it; goes before the above
 

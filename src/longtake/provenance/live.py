@@ -10,6 +10,7 @@ so that a stream cut off between two segments looks like one that ended there.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import time
 import uuid
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from longtake.provenance.event import Event
 from longtake.provenance.init import sign_init
 from longtake.provenance.manifest import Claim
 
+_KEY_ID = 16  # bytes
 VALID_SECONDS = 365 * 24 * 3600
 """How long a session key signs; no take goes on for longer."""
 
@@ -57,9 +59,10 @@ class LiveSigner:
         self._clock = clock
         self._timescale = boxes.timescale(init)
         self._manifest = f"urn:c2pa:{uuid.uuid4()}"
+        public = self._private.public_key()
         self._session = session.SessionKey(
-            public=self._private.public_key(),
-            key_id=uuid.uuid4().bytes,
+            public=public,
+            key_id=hashlib.sha256(public.public_bytes_raw()).digest()[:_KEY_ID],
             first=first,
             created=datetime.datetime.fromtimestamp(int(clock()), datetime.UTC),
             valid_seconds=VALID_SECONDS,
