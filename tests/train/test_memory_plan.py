@@ -1,0 +1,133 @@
+"""The memory plan against real bytes: of tensors, of FSDP's shards on the meta device, of a block's backward pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+from longtake.models.attention import WholeClip, block_causal_mask
+from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, of_block, rollout_caches
+from tests.tiny import TINY_WAN, tiny_transformer
+
+
+def test_weights_gradients_and_moments_are_those_of_the_real_network() -> None:
+    network = tiny_transformer().requires_grad_(True)
+    network.patch_embedding.requires_grad_(False)
+    optimiser = torch.optim.AdamW(p for p in network.parameters() if p.requires_grad)
+    text, latents = torch.randn(1, 3, TINY_WAN.text_dim), torch.randn(1, 16, 2, 4, 4)
+    network(latents, torch.full((1, 2), 500.0), text).sum().backward()
+    optimiser.step()
+    plan = held(network, 1, average=True, blocks=network.blocks)
+    assert plan.weights == sum(p.nbytes for p in network.parameters())
+    assert plan.gradients == sum(p.grad.nbytes for p in network.parameters() if p.grad is not None)
+    moments = [value for state in optimiser.state.values() for value in state.values() if value.ndim]
+    assert plan.optimiser == sum(value.nbytes for value in moments)
+    assert plan.average == plan.gradients
+    assert plan.gathered == 0, "one process holds everything"
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, masked: bool) -> None:
+    config = WanConfig(
+        num_attention_heads=4, attention_head_dim=48, ffn_dim=1120, num_layers=1, freq_dim=32, text_dim=24
+    )
+    frames, side = 6, 16
+    network = WanTransformer(config).requires_grad_(True)
+    rule = WholeClip(
+        grid=config.grid(side, side),
+        positions=tuple(range(frames)),
+        mask=block_causal_mask(frames, 3) if masked else None,
+    )
+    with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
+        context = network.text_context(torch.randn(1, 8, 24))
+        x = network._patchify(torch.randn(1, 16, frames, side, side)).float()
+        _, time = network.condition_embedder(torch.full((1, frames), 500.0))
+        kept = saved_bytes(
+            network, lambda: network.blocks[0](x, time, context.layers[0], None, None, rule, 0)
+        )
+    tokens = frames * (side // 2) ** 2
+    planned = of_block(config, Clip(clips=1, tokens=tokens, text_rows=8, masked=masked, bfloat16=bfloat16))
+    assert planned == pytest.approx(kept, rel=0.03), f"planned {planned}, kept {kept}"
+
+
+def saved_bytes(network: torch.nn.Module, forward) -> int:  # type: ignore[no-untyped-def]
+    """Bytes of every different tensor that autograd keeps, the network's own parameters aside."""
+    own = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    found: dict[int, int] = {}
+    alive = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        alive.append(tensor)
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        made = forward()
+    assert made.requires_grad
+    return sum(size for place, size in found.items() if place not in own)
+
+
+def test_shards_on_the_meta_device_are_what_is_planned() -> None:
+    """Wan 1.3B, never in memory, sharded by FSDP for 8 processes of which only one exists."""
+    program = """
+import torch, torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.memory_plan import held
+from longtake.train.sharding import mesh_of, shard
+dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=8)
+with torch.device("meta"):
+    network = WanTransformer(WanConfig(num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, num_layers=30))
+planned = held(network, 8, average=True, blocks=network.blocks).weights
+shard(network, mesh_of(torch.device("cpu"), 8))
+real = sum(p.to_local().numel() * 4 for p in network.parameters())
+print(planned, real, all(p.is_meta for p in network.parameters()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    planned, real, on_meta = ended.stdout.split()
+    assert on_meta == "True", "nothing was allocated"
+    assert int(planned) == pytest.approx(int(real), rel=0.01)
+
+
+def test_the_largest_pass_counts_and_the_table_says_everything() -> None:
+    plan = Plan(
+        stage="dmd",
+        gpus=8,
+        networks={"student": Bytes(weights=2**30), "teacher": Bytes(weights=2**30, gathered=2**29)},
+        activations={"student": 3 * 2**30, "critic": 2**30},
+        caches=2**28,
+    )
+    assert plan.total == int((1 + 1.5 + 3 + 0.25) * 2**30)
+    text = "\n".join(plan.lines())
+    for words in ("dmd on 8 GPUs", "student", "teacher", "activations, critic: 1.00", "most at a time: 5.75"):
+        assert words in text
+
+
+def test_activations_grow_with_layers_by_their_inputs_only() -> None:
+    clip = Clip(clips=2, tokens=100, text_rows=8, masked=False, bfloat16=False)
+    one, two = (
+        activations(WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=n), clip)
+        for n in (1, 2)
+    )
+    assert two - one == 2 * 24 * 4 * (100 + 4 * 8)
+
+
+def test_every_block_of_a_rollout_keeps_its_past() -> None:
+    config = WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=3)
+    row = 3 * 2 * 24 * 4
+    cache = rollout_caches(config, tokens_of_block=10, blocks=4, window=30, bfloat16=False)
+    assert cache == row * (30 + 0 + 10 + 20 + 20)
