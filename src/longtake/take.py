@@ -166,7 +166,7 @@ class Take:
             fps=self.engine.fps,
             receipts=undecoded.receipts,
             timings=undecoded.timings,
-            latents=undecoded.latents,
+            latents=undecoded.latents.cpu(),
             anchors=undecoded.anchors,
         )
         state.shown += len(chunk.frames)

@@ -32,7 +32,8 @@ class RecachedWindow:
         channels, height, width = latent_shape
         self._window = window
         self._spec = spec
-        self._latents = torch.zeros(1, channels, window.rule.window, height, width, dtype=torch.float32)
+        size, device = (1, channels, window.rule.window, height, width), window.backbone.device
+        self._latents = torch.zeros(size, dtype=torch.float32, device=device)
         """The latest frames, the last one last."""
         self._text: TextContext | None = None
         self._digest = torch.zeros(DIGEST_BYTES, dtype=torch.uint8)
@@ -100,7 +101,8 @@ class RecachedWindow:
                 "from; restore it with the model and settings that it was made with"
             )
         self._window.restore(tensors)
-        self._latents, self._digest, self._text = latents.clone(), tensors["prompt"].clone(), None
+        self._latents = latents.to(self._latents.device, copy=True)
+        self._digest, self._text = tensors["prompt"].clone(), None
 
 
 def _digest(text: TextContext) -> Tensor:

@@ -100,5 +100,5 @@ class Method(Protocol):
         state: MethodState,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Clean latents `[1, C, T, H, W]` of `plan.final`."""
+        """Clean latents `[1, C, T, H, W]` of `plan.final`, on the CPU or where the model is."""
         ...

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from longtake.memory import KeepingMemory
 from longtake.memory.build import FirstFrames, memory_of
 from longtake.methods import Conditions, Kind, MethodState, Plan
+from longtake.methods.network import brought, predictor
 from longtake.models.attention import KeyValue
 from longtake.models.policy import NoPass, Policy
-from longtake.models.wan import TextContext, WanTransformer
+from longtake.models.wan import WanTransformer
 from longtake.sampling import OnStep, Sampler
 from longtake.sampling.guidance import guided
 from longtake.sampling.noise import NoiseSource
@@ -59,21 +59,14 @@ class Causal:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`. Both branches of guidance see the same past."""
+        noise, given = brought(self.backbone, noise, conditions.given)
         kv = state.memory.read(plan.denoise, conditions.text).kv
         assert kv is not None
-        model, last = self.backbone, dict[int, KeyValue]()
+        last = dict[int, KeyValue]()
         keeps = isinstance(self.policy.context, NoPass)
-        rule = kv.rule(last.__setitem__ if keeps else None)
-
-        def predict(latents: Tensor, timestep: Tensor, text: TextContext) -> Tensor:
-            latents, timestep = latents.to(model.device, model.dtype), timestep.to(model.device)
-            velocity: Tensor = model(latents, timestep, text, attention=rule)
-            return velocity.to("cpu", torch.float32)
-
+        predict = predictor(self.backbone, kv.rule(last.__setitem__ if keeps else None))
         velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
-        latents = self.sampler.advance(
-            velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
-        )
+        latents = self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step, given)
         if last:
             cast(KeepingMemory, state.memory).keep(plan.denoise, list(last.values()))
         return latents

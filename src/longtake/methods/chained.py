@@ -14,7 +14,7 @@ from torch import Tensor
 from longtake.memory.build import FirstFrames
 from longtake.memory.tail import Tail
 from longtake.methods import Conditions, Kind, MethodState, Plan
-from longtake.methods.network import predictor
+from longtake.methods.network import brought, predictor
 from longtake.models.codec import frames_for_latents
 from longtake.models.wan import WanTransformer
 from longtake.sampling import OnStep, Sampler
@@ -71,15 +71,10 @@ class Chained:
     ) -> Tensor:
         """See `Method.denoise`."""
         prefix, given = state.memory.read(plan.denoise, conditions.text).prefix, conditions.given
+        given = given if prefix is None else replace(given, prefix=prefix)
+        noise, given = brought(self.backbone, noise, given)
         velocity = guided(
             predictor(self.backbone), conditions.text, conditions.null_text, self.guidance_scale
         )
-        latents = self.sampler.advance(
-            velocity,
-            noise,
-            plan.denoise,
-            state.latent_shape,
-            on_step,
-            given if prefix is None else replace(given, prefix=prefix),
-        )
+        latents = self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step, given)
         return latents[:, :, len(plan.denoise) - len(plan.final) :]

@@ -21,7 +21,7 @@ from longtake.methods.network import predictor
 from longtake.models.wan import WanTransformer
 from longtake.sampling import Denoise, OnStep
 from longtake.sampling.guidance import guided
-from longtake.sampling.noise import NoiseSource, Purpose
+from longtake.sampling.noise import MovedNoise, NoiseSource, Purpose
 from longtake.sampling.ode import FlowODE
 from longtake.sampling.schedule import FlowSchedule
 
@@ -71,21 +71,26 @@ class Fifo:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`. The queue is `state.flight["queue"]`, `[1, C, N − 1, H, W]` between turns."""
+        device = self.backbone.device
+        noise = MovedNoise(noise, device)
         velocity = guided(
             predictor(self.backbone), conditions.text, conditions.null_text, self.guidance_scale
         )
-        levels = torch.tensor(FlowSchedule(self.sampler.shift).uniform(self.length)).flip(0).float()
+        levels = (
+            torch.tensor(FlowSchedule(self.sampler.shift).uniform(self.length)).flip(0).float().to(device)
+        )
         queue = state.flight.get("queue")
         if queue is None:
             queue = self._first(plan, noise, velocity, levels[1:], state, on_step)
         else:
             fresh = noise(Purpose.INITIAL, plan.denoise[-1:], 0, state.latent_shape)
-            queue = torch.cat([queue, fresh], 2)
+            queue = torch.cat([queue.to(device), fresh], 2)
         step = self._velocity(velocity, queue, 1000 * levels[1:]) * (levels[:-1] - levels[1:])[:, None, None]
         queue = queue + step
         state.flight = {"queue": queue[:, :, 1:].contiguous()}
         clean = queue[:, :, :1]
-        return on_step(0, 1000 * float(levels[1]), clean) if on_step else clean
+        lowest = FlowSchedule(self.sampler.shift).uniform(self.length)[-2]
+        return on_step(0, 1000 * lowest, clean) if on_step else clean
 
     def _first(
         self,

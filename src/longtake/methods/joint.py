@@ -8,7 +8,7 @@ from torch import Tensor
 
 from longtake.memory.nothing import Nothing
 from longtake.methods import Conditions, Kind, MethodState, Plan
-from longtake.methods.network import predictor
+from longtake.methods.network import brought, predictor
 from longtake.models.wan import WanTransformer
 from longtake.sampling import OnStep, Sampler
 from longtake.sampling.guidance import guided
@@ -48,8 +48,7 @@ class Joint:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`."""
-        predict = predictor(self.backbone, beside=conditions.given.beside)
+        noise, given = brought(self.backbone, noise, conditions.given)
+        predict = predictor(self.backbone, beside=given.beside)
         velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
-        return self.sampler.advance(
-            velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
-        )
+        return self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step, given)

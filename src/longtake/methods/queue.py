@@ -7,7 +7,7 @@ length of the take is known, the last ones ramp out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from longtake.methods import Plan
 from longtake.sampling.few_step import FewStep
-from longtake.sampling.noise import NoiseSource, Purpose
+from longtake.sampling.noise import Draw, NoiseSource, Purpose, together
 from longtake.sampling.schedule import FlowSchedule
 
 
@@ -46,16 +46,33 @@ def passes(steps: int, blocks: int, *, is_flying: bool) -> Iterator[Pass]:
         yield Pass(step, min(step + 1, blocks))
 
 
-def renoise(clean: Tensor, step: int, sampler: FewStep, noise: NoiseSource, frames: range) -> Tensor:
-    """Clean latents `[1, C, T, H, W]` of one block at the noise level of `step`, with fresh noise."""
-    sigma = FlowSchedule(sampler.shift).sigma(sampler.timesteps[step])
-    shape = (clean.shape[1], clean.shape[3], clean.shape[4])
-    return (1 - sigma) * clean + sigma * noise(Purpose.RENOISE, frames, step, shape)
+class Going(NamedTuple):
+    """A block that goes on after a pass."""
+
+    clean: Tensor
+    """`[1, C, T, H, W]`, what the pass saw in it."""
+    step: int
+    """Its next step."""
+    frames: range
+    """Which latent frames it is."""
+
+
+def renoise(blocks: Sequence[Going], sampler: FewStep, noise: NoiseSource) -> list[Tensor]:
+    """Blocks `[1, C, T, H, W]`, each at the noise level of its next step, with fresh noise."""
+    if not blocks:
+        return []
+    _, channels, _, height, width = blocks[0].clean.shape
+    draws = [Draw(Purpose.RENOISE, block.frames, block.step) for block in blocks]
+    made, schedule = [], FlowSchedule(sampler.shift)
+    for block, fresh in zip(blocks, together(noise, draws, (channels, height, width)), strict=True):
+        sigma = schedule.sigma(sampler.timesteps[block.step])
+        made.append((1 - sigma) * block.clean + sigma * fresh)
+    return made
 
 
 def to_clean(noisy: Tensor, velocity: Tensor, sigmas: Tensor) -> Tensor:
     """`x0 = x − σ·v` in float64; `sigmas` is broadcast to the latents."""
-    return (noisy.double() - sigmas.double() * velocity.double()).float()
+    return (noisy.double() - sigmas.double().to(noisy.device) * velocity.double()).float()
 
 
 def sigma_of(sampler: FewStep, timesteps: Tensor) -> Tensor:

@@ -15,13 +15,13 @@ from torch import Tensor
 from longtake.memory.build import memory_of
 from longtake.methods import Conditions, Kind, MethodState, Plan
 from longtake.methods.network import predictor
-from longtake.methods.queue import Pass, passes, plan_turn, renoise, sigma_of, to_clean
+from longtake.methods.queue import Going, Pass, passes, plan_turn, renoise, sigma_of, to_clean
 from longtake.models.policy import Policy
 from longtake.models.wan import WanTransformer
 from longtake.sampling import OnStep
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.guidance import guided
-from longtake.sampling.noise import NoiseSource, Purpose
+from longtake.sampling.noise import MovedNoise, NoiseSource, Purpose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,9 @@ class Rolling:
         on_step: OnStep | None = None,
     ) -> Tensor:
         """See `Method.denoise`. What stays in flight is `state.flight["noisy"]`, `[1, C, F, H, W]`."""
+        noise = MovedNoise(noise, self.backbone.device)
         noisy = state.flight.get("noisy", torch.zeros(1, state.latent_shape[0], 0, *state.latent_shape[1:]))
+        noisy = noisy.to(self.backbone.device)
         steps, block = len(self.sampler.steps), self.policy.block
         clean = noisy
         for each in passes(steps, len(plan.denoise) // block, is_flying="noisy" in state.flight):
@@ -93,9 +95,9 @@ class Rolling:
 
     def _renoised(self, each: Pass, clean: Tensor, noise: NoiseSource, frames: range) -> Tensor:
         """The blocks that go on, each at its next level; a block behind its last step is left out."""
-        block, parts = self.policy.block, []
+        block, going = self.policy.block, []
         for index, step in enumerate(each.steps):
             if step + 1 < len(self.sampler.steps):
                 own = slice(index * block, (index + 1) * block)
-                parts.append(renoise(clean[:, :, own], step + 1, self.sampler, noise, frames[own]))
-        return torch.cat(parts, 2) if parts else clean[:, :, :0]
+                going.append(Going(clean[:, :, own], step + 1, frames[own]))
+        return torch.cat(renoise(going, self.sampler, noise), 2) if going else clean[:, :, :0]

@@ -16,8 +16,8 @@ from torch import Tensor
 from longtake.memory.build import memory_of
 from longtake.memory.rows import RowMemories
 from longtake.methods import Conditions, Kind, MethodState, Plan
-from longtake.methods.network import predictor
-from longtake.methods.queue import Pass, passes, plan_turn, renoise, sigma_of, to_clean
+from longtake.methods.network import brought, predictor
+from longtake.methods.queue import Going, Pass, passes, plan_turn, renoise, sigma_of, to_clean
 from longtake.models.attention import KeyValue, Rows
 from longtake.models.policy import Policy
 from longtake.models.wan import TextContext, WanTransformer
@@ -66,21 +66,22 @@ class StreamBatch:
     ) -> Tensor:
         """See `Method.denoise`. What stays in flight is `state.flight["noisy"]`, `[rows, C, T, H, W]`, oldest first."""
         block, channels, *size = self.policy.block, *state.latent_shape
-        noisy = state.flight.get("noisy", torch.zeros(0, channels, block, *size))
+        noise, given = brought(self.backbone, noise, conditions.given)
+        noisy = state.flight.get("noisy", torch.zeros(0, channels, block, *size)).to(self.backbone.device)
         steps, clean = len(self.sampler.steps), noisy
         blocks = [range(start, start + block) for start in plan.denoise[::block]]
         for each in passes(steps, len(blocks), is_flying="noisy" in state.flight):
             for frames in blocks[len(noisy) : each.blocks]:
                 fresh = noise(Purpose.INITIAL, frames, 0, state.latent_shape)
-                noisy = torch.cat([noisy, _part(conditions.given, plan.denoise, frames).start(fresh)])
+                noisy = torch.cat([noisy, _part(given, plan.denoise, frames).start(fresh)])
             clean = self._clean(each, noisy, blocks, conditions, cast(RowMemories, state.memory))
             clean = on_step(each.step, self.sampler.timesteps[each.step], clean) if on_step else clean
-            going_on = [
-                renoise(row[None], step + 1, self.sampler, noise, frames)
+            going = [
+                Going(row[None], step + 1, frames)
                 for row, step, frames in zip(clean, each.steps, blocks, strict=False)
                 if step + 1 < steps
             ]
-            noisy = torch.cat(going_on) if going_on else noisy[:0]
+            noisy = torch.cat(renoise(going, self.sampler, noise)) if going else noisy[:0]
         state.flight = {"noisy": noisy} if len(noisy) else {}
         return clean[:1]
 

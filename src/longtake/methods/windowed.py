@@ -17,7 +17,7 @@ from torch import Tensor
 
 from longtake.memory.nothing import Nothing
 from longtake.methods import Conditions, Kind, MethodState, Plan
-from longtake.methods.network import predictor
+from longtake.methods.network import brought, predictor
 from longtake.models.attention import Grid, attend, rotary, rotate
 from longtake.models.rollouts import Windows
 from longtake.models.wan import TextContext, WanTransformer
@@ -134,10 +134,9 @@ class Windowed:
             predict = _averaged(predictor(self.backbone), parts)
         if self.spec.shuffled_noise:
             noise = ShuffledNoise(noise=noise, length=self.frames, stride=self.spec.stride)
+        noise, given = brought(self.backbone, noise, conditions.given)
         velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
-        return self.sampler.advance(
-            velocity, noise, plan.denoise, state.latent_shape, on_step, conditions.given
-        )
+        return self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step, given)
 
 
 def _averaged(predict: Predict, parts: Sequence[range]) -> Predict:

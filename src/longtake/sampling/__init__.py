@@ -36,6 +36,7 @@ class Sampler(Protocol):
     ) -> Tensor:
         """Clean latents `[1, C, T, H, W]` of the latent frames `frames`; `shape` is `(C, H, W)`.
 
-        At `given.strength` 1 the source changes nothing, not a bit. Frames of `given.prefix` come back as they are.
+        They are where the noise and `given` are: on the CPU, or on the device of the model. At `given.strength` 1 the
+        source changes nothing, not a bit. Frames of `given.prefix` come back as they are.
         """
         ...

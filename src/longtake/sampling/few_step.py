@@ -15,7 +15,7 @@ from torch import Tensor
 from longtake.errors import UserError
 from longtake.sampling import Denoise, OnStep
 from longtake.sampling.given import NOTHING, Given
-from longtake.sampling.noise import NoiseSource, Purpose
+from longtake.sampling.noise import Draw, NoiseSource, Purpose, together
 from longtake.sampling.schedule import NUM_TRAIN_TIMESTEPS, FlowSchedule
 
 
@@ -56,14 +56,17 @@ class FewStep:
         """See `Sampler.advance`."""
         schedule = FlowSchedule(self.shift)
         steps = self.first_steps if self.first_steps and frames[0] == 0 else self.steps
-        x = given.start(noise(Purpose.INITIAL, frames, 0, shape))
         if given.known == len(frames):
-            return x
-        for step, timestep in enumerate(given.listed(self._warped(steps))):
+            return given.hold(noise(Purpose.INITIAL, frames, 0, shape))
+        timesteps = given.listed(self._warped(steps))
+        again = [Draw(Purpose.RENOISE, frames, step) for step in range(1, len(timesteps))]
+        first, *fresh = together(noise, [Draw(Purpose.INITIAL, frames, 0), *again], shape)
+        x = given.start(first)
+        for step, timestep in enumerate(timesteps):
             sigma = schedule.sigma(timestep)
             if step:
-                x = given.hold((1 - sigma) * x + sigma * noise(Purpose.RENOISE, frames, step, shape))
-            velocity = denoise(x, given.timestep(timestep, len(frames)))
+                x = given.hold((1 - sigma) * x + sigma * fresh[step - 1])
+            velocity = denoise(x, given.timestep(timestep, len(frames), x.device))
             x = given.hold((x.double() - sigma * velocity.double()).float())
             x = given.hold(on_step(step, timestep, x)) if on_step else x
         return x

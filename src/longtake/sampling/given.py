@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,9 +70,18 @@ class Given:
             return latents
         return torch.cat([self.prefix.to(latents), latents[:, :, self.known :]], dim=2)
 
-    def timestep(self, value: float, frames: int) -> Tensor:
+    def to(self, device: torch.device) -> Given:
+        """The same with its latents on a device."""
+        moved = {
+            name: tensor.to(device)
+            for name in ("prefix", "source", "beside")
+            if (tensor := getattr(self, name)) is not None
+        }
+        return replace(self, **moved) if moved else self
+
+    def timestep(self, value: float, frames: int, device: torch.device | None = None) -> Tensor:
         """`[1, T]`: what the network is fed for a block of `frames` at timestep `value`."""
-        timestep = torch.full((1, frames), value)
+        timestep = torch.full((1, frames), value, device=device)
         timestep[:, : self.known] = 0
         return timestep
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -63,6 +63,36 @@ class NoiseSource(Protocol):
     ) -> Tensor:
         """`[1, C, T, H, W]` for the latent frames `frames`, each of `shape` `(C, H, W)`."""
         ...
+
+
+class Draw(NamedTuple):
+    """What a noise source is asked for."""
+
+    purpose: Purpose
+    frames: Sequence[int]
+    step: int
+
+
+def together(noise: NoiseSource, draws: Sequence[Draw], shape: tuple[int, int, int]) -> list[Tensor]:
+    """The noise of several draws, each as `NoiseSource` gives it; where it has to be moved, in one piece."""
+    source = noise.source if isinstance(noise, MovedNoise) else noise
+    drawn = [source(draw.purpose, draw.frames, draw.step, shape) for draw in draws]
+    if not isinstance(noise, MovedNoise) or not drawn:
+        return drawn
+    return list(torch.cat(drawn, 2).to(noise.device).split([each.shape[2] for each in drawn], 2))
+
+
+@dataclass(frozen=True, slots=True)
+class MovedNoise:
+    """Noise drawn on the CPU, so that it is the same on every machine, and brought to where the model computes."""
+
+    source: NoiseSource
+    device: torch.device
+
+    def __call__(
+        self, purpose: Purpose, frames: Sequence[int], step: int, shape: tuple[int, int, int]
+    ) -> Tensor:
+        return self.source(purpose, frames, step, shape).to(self.device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class FlowODE:
             return x
         sigmas = given.graded(FlowSchedule(self.shift).uniform(self.num_inference_steps))
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            velocity = denoise(x, given.timestep(1000 * sigma, len(frames)))
+            velocity = denoise(x, given.timestep(1000 * sigma, len(frames), x.device))
             x = given.hold(x + (following - sigma) * velocity.float())
             x = given.hold(on_step(step, 1000 * sigma, x)) if on_step else x
         return x
