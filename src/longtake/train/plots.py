@@ -30,9 +30,12 @@ def plot_run(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     train = [record for record in records if record["kind"] == "train"]
-    steps = [record["step"] for record in train]
-    left.plot(steps, [record["loss"] for record in train], alpha=0.3, label="training")
-    left.plot(steps, smooth([record["loss"] for record in train]), label="training, smoothed")
+    for name, label in (("loss", "training"), ("critic_loss", "critic")):
+        steps = [record["step"] for record in train if name in record]
+        values = [record[name] for record in train if name in record]
+        if values:
+            left.plot(steps, values, alpha=0.3, label=label)
+            left.plot(steps, smooth(values), label=f"{label}, smoothed")
     validation = [record for record in records if record["kind"] == "validation"]
     for name in sorted({name for record in validation for name in record if name.startswith("sigma_")}):
         points = [(record["step"], record[name]) for record in validation if name in record]
