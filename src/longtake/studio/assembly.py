@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ def assemble(
 
 def server_of(assembled: Assembled, config: Config) -> uvicorn.Server:
     """An HTTP server for it. Addresses of clients are not taken from headers, and nothing is logged of a request."""
+    logging.getLogger("uvicorn.access").disabled = True  # its lines hold the tokens of links
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # below are addresses of connections
     limits = config.limits
     settings = uvicorn.Config(
         assembled.app,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,8 @@ class Direction:
     transition: float
     asked_at: float
     """Media second on screen when it was given."""
-    event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    event_id: str
+    """The client's name for it, or one that the server made."""
     cue: Cue | None = None
     """What it became; None until the take has taken it."""
     is_accepted: bool = False

@@ -35,14 +35,18 @@ class Exports:
                 self._drop_oldest()
             return self._files[key]
 
-    def _export(self, take_id: str, path: Path) -> Path:
+    def _export(self, record: TakeRecord, path: Path) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            return self._library.export(take_id, path, force=True)
+            self._library.export(record.id, path, force=True)
+            with self._library.media(record.id) as media:
+                receipts = [receipt for segment in media.segments() for receipt in segment.receipts]
         except UserError:
             raise Refused(
                 Reason.CONFLICT, "the take cannot be exported; resume it, or free some space"
             ) from None
+        self._signing.sign(path, record, receipts)
+        return path
 
     def _drop_oldest(self) -> None:
         while len(self._files) > KEPT:

@@ -20,7 +20,7 @@ def _one_of(*names: str) -> dict[str, Any]:
     return {"type": "string", "enum": [*names]}
 
 
-def _says(name: str, optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dict[str, Any]:
+def _says(name: str, optional: tuple[str, ...] = (), /, **properties: dict[str, Any]) -> dict[str, Any]:
     """An object of this type with these properties and no others."""
     return {
         "type": "object",

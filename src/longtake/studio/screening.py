@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -242,9 +243,11 @@ class Screening:
 
     async def steer(self, prompt: str, transition: float, event_id: str | None) -> None:
         """Change the prompt from the next chunk on; all viewers are told. Raises Refused where that cannot be."""
-        given = {"event_id": event_id} if event_id is not None else {}
         direction = Direction(
-            prompt=prompt, transition=transition, asked_at=self._making.standing().playing, **given
+            prompt=prompt,
+            transition=transition,
+            asked_at=self._making.standing().playing,
+            event_id=event_id or str(uuid.uuid4()),
         )
         self._directions.add(direction)
         try:

@@ -32,7 +32,7 @@ def still(library: Library, take_id: str, fps: int, at: float | None) -> bytes:
 
 
 def _jpeg(movie: bytes, index: int) -> bytes:
-    with av.open(io.BytesIO(movie), format="mp4") as container:
+    with av.open(io.BytesIO(movie), "r", format="mp4") as container:
         picture: Image.Image | None = None
         for number, frame in enumerate(container.decode(video=0)):
             if number == index:

@@ -76,7 +76,7 @@ def log_to_stderr() -> None:
     """Send the log of this server, and what goes wrong in its HTTP library, to stderr as JSON lines."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
-    for name, level in (("longtake.studio", logging.INFO), ("uvicorn.error", logging.WARNING)):
+    for name in ("longtake.studio", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+    LOG.setLevel(logging.INFO)
