@@ -80,6 +80,7 @@ class Enhancer:
             denoise=Prompted(self.denoiser, prompts, self.codec.temporal_stride / fps),
             noise=CounterNoise(check_seed(seed)),
             thresholds=blending.thresholds(seed, tiling.overlap),
+            start_scale=self.spec.start_scale,
         )
         pictures, width, height = _measured(read_frames(_frames(video)))
         width, height = self.size(width, height, settings)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from longtake.enhance.denoiser import Denoiser
+from longtake.enhance.places import shared
 from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, read_spec
 from longtake.enhance.wan import WanDenoiser
 from longtake.errors import UserError
@@ -90,12 +91,3 @@ def _text_encoder(folder: Path, device: torch.device) -> TextEncoder:
         dtype=torch.float32,
         device=device,
     )
-
-
-def shared(folder: Path, *names: str) -> Path:
-    """The folder of a part, under one of its names: the enhancer's own, or the model's."""
-    for place in (folder, folder.parent):
-        for name in names:
-            if (place / name).is_dir():
-                return place / name
-    raise UserError(f"the enhancer in {folder} lacks {names[0]}; restore its folder, or that of its model")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from longtake.enhance.blending import BLENDINGS
 from longtake.enhance.levels import Level, flow_levels, scaled_linear_alphas, table_levels
@@ -24,6 +24,8 @@ class FlowSpec(Data):
     kind: Literal["flow"] = "flow"
     shift: PositiveFloat = 1.0
     """Shift of the levels; belongs to the weights."""
+    prediction: Literal["velocity"] = "velocity"
+    """What the network predicts."""
 
     def levels(self, strength: float, steps: int) -> list[Level]:
         """See `levels.flow_levels`."""
@@ -40,6 +42,8 @@ class DdimSpec(Data):
 
     kind: Literal["ddim"]
     eta: float = Field(default=0.0, ge=0, le=1)
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    """What the network predicts."""
 
     def levels(self, strength: float, steps: int) -> list[Level]:
         """See `levels.table_levels`."""
@@ -55,6 +59,8 @@ class DpmSpec(Data):
     """The published refiner's schedule, zero terminal SNR; SDE-DPM-Solver++(2M)."""
 
     kind: Literal["dpm-sde"]
+    prediction: Literal["epsilon", "v"] = "v"
+    """What the network predicts."""
 
     def levels(self, strength: float, steps: int) -> list[Level]:
         """See `refiner_levels.refiner_levels`."""
@@ -98,8 +104,16 @@ class EnhancerSpec(Data):
     """How far guided predictions are brought back to their spread (arXiv 2305.08891); UNets only."""
     blending: Literal[tuple(BLENDINGS)] = "randomized"  # type: ignore[valid-type]
     """How windows are joined, unless the user says."""
+    start_scale: PositiveFloat = 1.0
+    """Factor on the noised input. The published refiner multiplies by σ of the first level; 1 is right in principle."""
     schedule: Annotated[FlowSpec | DdimSpec | DpmSpec, Field(discriminator="kind")] = FlowSpec()
     """Noise levels and solver."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.backbone == "wan") != isinstance(self.schedule, FlowSpec):
+            raise ValueError(f"a {self.backbone!r} network does not go with schedule {self.schedule.kind!r}")
+        return self
 
 
 def read_spec(path: Path) -> EnhancerSpec:
