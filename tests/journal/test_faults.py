@@ -101,5 +101,3 @@ def test_after_a_kill_at_any_write_the_take_becomes_what_it_would_have_been(
         assert contents(copy, takes[0].id) == expected, f"write {number}"
         assert video(copy, takes[0].id, tmp_path) == file, f"write {number}"
     assert number > 25, "the writes of four chunks were not counted"
-    assert os.listdir(copy.parent)
-    assert sum(segment.frames for segment in library.media(takes[0].id).segments()) == FRAMES

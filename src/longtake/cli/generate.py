@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -150,7 +151,7 @@ class _Filming:
 
         self.request, self.signing, self.quiet, self.as_json = request, signing, quiet, as_json
         self.receipts = ReceiptBook()
-        self.journal = journal
+        self.journal, self.recording = journal, list[float]()
         self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
@@ -228,11 +229,13 @@ class _Filming:
     ) -> Stopped | None:
         """Write the take into the file; returns what stopped it early, if anything did."""
         from longtake.cli.filming import held, into
+        from longtake.journal import Recorded
 
         try:
             with writer, line, held(take):
                 for made in take:
                     chunk = into(writer, take, made)
+                    self.recording += [made.recording] if isinstance(made, Recorded) else []
                     self.receipts.add(chunk.receipts)
                     meter.add(len(chunk.frames))
                     line.update(meter, self._alarm())
@@ -279,6 +282,7 @@ class _Filming:
             time_to_first_frame_s=meter.time_to_first_frame,
             chunk_seconds_p50=meter.chunk_percentile(50),
             chunk_seconds_p95=meter.chunk_percentile(95),
+            journal_seconds_p50=statistics.median(self.recording) if self.recording else None,
             rtf=meter.rtf,
             peak_rss_mb=peak_rss_mb(),
             dtype=str(pipe.backbone.dtype).removeprefix("torch."),

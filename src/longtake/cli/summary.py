@@ -64,6 +64,8 @@ class Summary:
     """Median time a chunk, with text, denoising, decoding and encoding."""
     chunk_seconds_p95: float
     """The same for the slowest twentieth."""
+    journal_seconds_p50: float | None
+    """Median time a chunk of that which recording it took; None when the take is not recorded."""
     rtf: float
     """Media seconds made in a second; above 1 is faster than playback."""
     peak_rss_mb: float

@@ -35,6 +35,8 @@ class Recorded:
     """`moof mdat`: its frames as they lie in the take's media and in its file."""
     index: int
     """Number of the chunk in the record, from 0 without gaps (`chunk.index` may skip some)."""
+    recording: float
+    """Seconds that writing it down took, encoding not counted."""
 
     @property
     def start_time(self) -> float:
@@ -138,15 +140,20 @@ class RecordedTake:
             self._follow(course := self._navigator.reach_end())
         unwritten = self._unwritten = self._unwritten or self._make(course)
         try:
-            number, segment = self._scribe.write(unwritten.chunk, unwritten.saved, course.tape)
+            written = self._scribe.write(unwritten.chunk, unwritten.saved, course.tape)
         except _UNWRITABLE as reason:
             raise self._failure(reason) from reason
         self._unwritten = None
-        size = len(segment) + unwritten.chunk.latents.nbytes
+        size = len(written.segment) + unwritten.chunk.latents.nbytes
         self._budget.spend(size + (unwritten.saved.snapshot.num_bytes if unwritten.saved else 0))
         for observer in self._observers:
             observer(unwritten.chunk)
-        return Recorded(chunk=unwritten.chunk, segment=segment, index=number)
+        return Recorded(
+            chunk=unwritten.chunk,
+            segment=written.segment,
+            index=written.number,
+            recording=written.seconds,
+        )
 
     def _make(self, course: Course) -> _Unwritten:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,17 @@ class Saved(NamedTuple):
     """State after the chunk."""
     last_cue: int
     """The last direction that it knows."""
+
+
+class Written(NamedTuple):
+    """A chunk that is durable."""
+
+    number: int
+    """Its number in the record."""
+    segment: bytes
+    """Its media."""
+    seconds: float
+    """What writing took, encoding not counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,17 +103,18 @@ class Scribe:
         """Whether the state after the next chunk is to be saved."""
         return self._place.number + 1 - self._saved >= self._interval
 
-    def write(self, chunk: Chunk, saved: Saved | None, tape: Tape | None) -> tuple[int, bytes]:
-        """Record a chunk; returns its number and its segment when both are durable. The same chunk may come again.
+    def write(self, chunk: Chunk, saved: Saved | None, tape: Tape | None) -> Written:
+        """Record a chunk; returns when it is durable. The same chunk may come again.
 
         Raises OSError and sqlite3.OperationalError when it cannot be written.
         """
         place = self._place
         if chunk.index == place.chunk:  # recorded, and interrupted before the caller knew
-            return place.number - 1, segment_file(self._folder, place.id - 1).read_bytes()
+            return Written(place.number - 1, segment_file(self._folder, place.id - 1).read_bytes(), 0.0)
         _, segment = encode_fragment(
             chunk.frames, self._form, sequence=place.number + 1, decode_time=place.tail.decode_time
         )
+        began = time.perf_counter()
         tail = place.tail.after(segment, len(segment))
         latents = to_file(chunk.latents)
         disk.write(latents_file(self._folder, place.id), latents)
@@ -116,7 +129,7 @@ class Scribe:
         if snapshot is not None:
             self._saved, self._interval = snapshot.number, interval(snapshot.size)
         self._place = Place(id=place.id + 1, number=place.number + 1, chunk=chunk.index, tail=tail)
-        return place.number, segment
+        return Written(place.number, segment, time.perf_counter() - began)
 
     def _save(self, saved: Saved) -> SnapshotRow:
         place, path = self._place, snapshot_file(self._folder, self._place.id)
