@@ -36,7 +36,7 @@ def curved(x: Tensor, timestep: Tensor) -> Tensor:
     return x.tanh() * (0.5 + timestep[:, None, :, None, None] / 1000)
 
 
-@pytest.mark.parametrize("steps", [4, 5, 50])
+@pytest.mark.parametrize("steps", [3, 4, 50])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
 def test_every_step_is_that_of_diffusers(steps: int, eta: float, prediction: str) -> None:
@@ -64,7 +64,7 @@ def test_any_number_of_steps_begins_near_pure_noise_and_falls_to_1(steps: int) -
     assert len(timesteps) == steps
     assert timesteps == sorted(set(timesteps), reverse=True)
     assert timesteps[-1] == 1
-    assert timesteps[0] >= 1000 - 1000 / steps - 1
+    assert timesteps[0] >= 1000 - 1000 / steps
     assert timesteps[0] < 1000
 
 

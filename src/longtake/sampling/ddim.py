@@ -43,7 +43,7 @@ class DiffusionSchedule:
 
     def timesteps(self, steps: int) -> list[int]:
         """Timesteps of so many steps, noisiest first: 981, 961, … 1 for 50."""
-        return [round(index * NUM_TRAIN_TIMESTEPS / steps) + 1 for index in reversed(range(steps))]
+        return [index * NUM_TRAIN_TIMESTEPS // steps + 1 for index in reversed(range(steps))]
 
 
 @dataclass(frozen=True, kw_only=True)

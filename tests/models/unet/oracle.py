@@ -170,8 +170,8 @@ class Oracle:
 
     def _time(self, w: Weights, t: float) -> Tensor:
         half = self.config.block_out_channels[0] // 2
-        angles = t * torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float64) / half)
-        wave = torch.cat([angles.cos(), angles.sin()])
+        angles = t * torch.exp(-math.log(10000) * torch.arange(half) / half)
+        wave = torch.cat([angles.cos(), angles.sin()]).double()  # in float32 until here, as published
         w = w["time_embedding"]
         return linear(w["linear_2"], silu(linear(w["linear_1"], wave)))
 
