@@ -104,6 +104,10 @@ def change(
     level: Level = 1,
     prompts: Prompts = 64,
     model: Model = "mini",
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", help="reset, recache or interpolate; the model's own unless given."),
+    ] = None,
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
@@ -117,7 +121,32 @@ def change(
     bench = _bench(
         model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
     )
-    _finish(measure(bench), bench.out, as_json)
+    _finish(measure(bench, policy=policy), bench.out, as_json)
+
+
+@app.command()
+def given(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="image, or video.")],
+    level: Level = 1,
+    prompts: Prompts = 64,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    quick: Quick = False,
+    fresh: Fresh = False,
+    pictures: Pictures = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Takes from a picture, or from a video at three strengths: is what was given kept, the prompt followed?"""
+    from longtake.measure.given import from_image, from_video
+
+    measures = {"image": from_image, "video": from_video}
+    if what not in measures:
+        raise UserError(f"{what!r} is unknown; give image or video")
+    bench = _bench(
+        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
+    )
+    _finish(measures[what](bench), bench.out, as_json)
 
 
 @app.command()

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from longtake.errors import UserError
 from longtake.measure.bench import BY_READER, Bench
 from longtake.measure.cases import AskedSolid, Case, change_cases
 from longtake.measure.filming import film
 from longtake.measure.results import Figure, Result
 from longtake.measure.stats import share_of
+from longtake.models.policy import Policy
+from longtake.pipeline import Pipeline
 from longtake.world.reader import UNKNOWN, Reading, ReadSolid
 
-__all__ = ["change", "outcome"]
+__all__ = ["POLICIES", "change", "changed_by", "outcome"]
 
 ATTRIBUTES = ("colour", "shape", "motion")
 LEAST_NEW, LEAST_KEPT = 0.80, 0.85
 
 
-def change(bench: Bench, at: float = 4.0, by: float = 8.0) -> Result:
-    """The prompt changes at second `at`; the take is read before it and before second `by`."""
+POLICIES: dict[str, dict[str, Any]] = {
+    "reset": {"kind": "reset"},
+    "recache": {"kind": "recache", "keep_sink": True},
+    "interpolate": {"kind": "interpolate", "chunks": 4},
+}
+"""What a new prompt can do to the past, as `Policy.prompt_change` spells it."""
+
+
+def changed_by(pipe: Pipeline, name: str | None) -> Pipeline:
+    """The pipeline with another way of changing prompts; None is its own. UserError for one that is not known."""
+    if name is None:
+        return pipe
+    if name not in POLICIES:
+        raise UserError(f"prompt change {name!r} is unknown; use one of {', '.join(POLICIES)}")
+    return pipe.with_policy(
+        Policy.model_validate(pipe.preset.policy.model_dump() | {"prompt_change": POLICIES[name]})
+    )
+
+
+def change(bench: Bench, at: float = 4.0, by: float = 8.0, policy: str | None = None) -> Result:
+    """The prompt changes at second `at`; the take is read before it and before second `by`.
+
+    policy: one of `POLICIES`; the model's own unless given.
+    """
+    bench = replace(bench, pipe=changed_by(bench.pipe, policy))
     window, turn, end = bench.reader.config.window, bench.frames(at), bench.frames(by)
 
     def do(case: Case) -> dict[str, Any]:
@@ -29,7 +56,9 @@ def change(bench: Bench, at: float = 4.0, by: float = 8.0) -> Result:
         return {name: reading.to_dict() for name, reading in zip(names, bench.read(*clips), strict=True)}
 
     cases = change_cases(bench.level, bench.prompts, at)
-    takes = bench.run(f"change-level{bench.level}", {"at": at, "by": by}, cases, do)
+    kind = bench.pipe.preset.policy.prompt_change.kind
+    name = f"change-level{bench.level}" + (f"-{policy}" if policy else "")
+    takes = bench.run(name, {"at": at, "by": by, "prompt_change": kind}, cases, do)
     before, after = takes.readings("before"), takes.readings("after")
     outcomes = [outcome(case, before[case.key], after[case.key]) for case in cases]
     before, after = takes.readings("true_before"), takes.readings("true_after")
@@ -40,7 +69,7 @@ def change(bench: Bench, at: float = 4.0, by: float = 8.0) -> Result:
         "attribute (colour, shape, motion) of every solid are read as they were before the change; "
         "as asked: as the prompt has them."
     )
-    title = f"Level {bench.level}: prompt changed at second {at:g}, read by second {by:g}"
+    title = f"Level {bench.level}: prompt changed at second {at:g}, read by second {by:g} ({kind})"
     control = "control: toybox's own rendering with the same change (upper bound)"
     return takes.result(title, definition, [*_table(outcomes, ""), *_table(true, control)])
 
