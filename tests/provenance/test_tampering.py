@@ -138,6 +138,27 @@ def test_bytes_after_the_end_are_reported(path: Path, signed: bytes, stream: Par
         assert problem(path, stream.film() + extra), extra[:20]
 
 
+def test_a_segment_that_is_not_whole_is_reported(stream: Parts) -> None:
+    first, *_ = stream.segments
+    for segment in (b"", first[:-1], first[:100], first + b"\0", first + b"\0\0\0\x09mdat"):
+        (found,) = receiver(stream.init).check(segment)
+        assert found.what == "segment 1 is not whole", len(segment) - len(first)
+
+
+def test_a_second_signature_is_reported(stream: Parts) -> None:
+    first, *_ = stream.segments
+    event = first[: next(boxes.boxes(first)).end]
+    (found,) = receiver(stream.init).check(event + first)
+    assert found.what == "segment 1 has more than one signature"
+
+
+def test_a_damaged_signature_is_said_in_plain_words(stream: Parts) -> None:
+    first, *_ = stream.segments
+    tag = first.index(b"\xd2\x84")  # COSE_Sign1
+    (found,) = receiver(stream.init).check(flipped(first, tag))
+    assert found.what == "segment 1 has a damaged signature"
+
+
 def test_a_segment_of_another_take_is_reported(
     path: Path, unsigned: Parts, stream: Parts, claim: Claim, signer: Credentials
 ) -> None:

@@ -19,6 +19,10 @@ INVALID = "livevideo.segment.invalid"
 ORDER = "livevideo.assertion.invalid"
 
 
+class _WrongError(ValueError):
+    """What is wrong with a segment, to follow its number."""
+
+
 @dataclass(kw_only=True, slots=True)
 class StreamVerifier:
     """Checks segments against the keys in the head of their stream; holds a counter, whatever their number."""
@@ -51,12 +55,18 @@ class StreamVerifier:
         """What is wrong with the next segment, `emsg moof mdat`, and with its place."""
         try:
             number = self._number(segment)
-        except (ValueError, struct.error) as error:
-            self.last = None if self.last is None else self.last + 1
-            return [Problem(code=INVALID, what=f"segment {self.last or '?'} {error}", segment=self.last)]
+        except _WrongError as wrong:
+            return self._fault(str(wrong))
+        except (ValueError, struct.error):
+            return self._fault("has a damaged signature")
         problems = self._order(number)
         self.last = number if self.last is None else max(number, self.last)
         return problems
+
+    def _fault(self, what: str) -> list[Problem]:
+        """A segment that is wrong takes the place of the next."""
+        self.last = None if self.last is None else self.last + 1
+        return [Problem(code=INVALID, what=f"segment {self.last or '?'} {what}", segment=self.last)]
 
     def _order(self, number: int) -> list[Problem]:
         if self.last is None or number == self.last + 1:
@@ -70,27 +80,30 @@ class StreamVerifier:
         return [Problem(code=ORDER, what=what, segment=number)]
 
     def _number(self, segment: bytes) -> int:
-        """The signed number of a segment that is as it was signed. Raises `ValueError` that says what is wrong."""
-        places = [box for box in boxes.boxes(segment) if is_event(segment, box)]
+        """The signed number of a segment that is as it was signed. Raises when it is not."""
+        inside = list(boxes.boxes(segment))
+        if not inside or inside[-1].end != len(segment):
+            raise _WrongError("is not whole")
+        places = [box for box in inside if is_event(segment, box)]
         if len(places) != 1:
-            raise ValueError("has no signature" if not places else "has more than one signature")
+            raise _WrongError("has no signature" if not places else "has more than one signature")
         event = Event.read(segment, places[0])
         signed = cose.Signed.read(cose.decode(event.message))
         key = self._key(signed)
         if signed.payload is None or not signed.is_by(key.public, signed.payload):
-            raise ValueError("has a signature that is not by the key of this stream")
+            raise _WrongError("has a signature that is not by the key of this stream")
         number = self._covered(cose.decode(signed.payload), segment)
         moment = session.claimed_time(signed.header())
         if moment is not None and not key.covers(moment):
-            raise ValueError("was signed when its key was not valid")
+            raise _WrongError("was signed when its key was not valid")
         written = Event(
             timescale=self.timescale,
             duration=boxes.ticks(segment),
             number=number - key.first + 1,
             message=cbor2.dumps(replace(signed, unprotected={cose.KEY_ID: key.key_id}).to_cbor()),
         )
-        if number < key.first or written != event:
-            raise ValueError("has a signature whose frame was changed")
+        if written != event:
+            raise _WrongError("has a signature whose frame was changed")
         return number
 
     def _key(self, signed: cose.Signed) -> SessionKey:
@@ -98,14 +111,14 @@ class StreamVerifier:
         for key in self.keys:
             if key.key_id == key_id:
                 return key
-        raise ValueError("is signed by a key that is not of this stream")
+        raise _WrongError("is signed by a key that is not of this stream")
 
     def _covered(self, said: Any, segment: bytes) -> int:
         match said:
             case {"sequenceNumber": int() as number, "bmffHash": found, "manifestId": str() as manifest}:
                 if manifest != self.manifest:
-                    raise ValueError("belongs to another stream")
+                    raise _WrongError("belongs to another stream")
                 if found != content.segment_map(content.segment_digest(segment)):
-                    raise ValueError("was changed after it was signed")
+                    raise _WrongError("was changed after it was signed")
                 return number
-        raise ValueError("has a signature that does not say what it covers")
+        raise _WrongError("has a signature that does not say what it covers")
