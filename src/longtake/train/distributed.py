@@ -45,10 +45,15 @@ class Group:
         """Whether this process writes checkpoints, logs and samples."""
         return self.rank == 0
 
+    @property
+    def every(self) -> int:
+        """Parts of an update, over all processes."""
+        return self.size * self.parts
+
     def draws(self, step: int) -> list[int]:
         """The numbers under which this process draws its parts of an update."""
-        every = self.size * self.parts
-        return [step * every + self.rank * self.parts + part for part in range(self.parts)]
+        first = step * self.every + self.rank * self.parts
+        return list(range(first, first + self.parts))
 
     def mean(self, value: float) -> float:
         """The mean of a figure over all processes; not a number when it is none in any of them."""

@@ -3,7 +3,7 @@
 A recipe says what is trained and what a step's loss is; nothing random lives outside (seed, step), so a run that is
 killed and resumed gives the same weights, bit for bit, as one that was not (same machine kind and thread count).
 An adversarial recipe has a critic beside its networks, with an optimiser of its own: every step trains the critic,
-every `ratio`-th step first the networks.
+every `ratio`-th step first the networks. Several processes share an update as `distributed.py` says.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from longtake.train.checkpoint import (
     select,
 )
 from longtake.train.config import OptimiserConfig, Stage
+from longtake.train.distributed import ALONE, Group, fill, whole
 from longtake.train.log import RunLog
 from longtake.train.optimise import Optimiser, WeightAverage, lr_factor
 from longtake.train.timing import Clock, Timer, Window
@@ -47,7 +48,10 @@ class Recipe(Protocol):
         ...
 
     def loss(self, stage: Stage, step: int) -> Tensor:
-        """The loss of one step, a function of the weights, `stage` and `step` alone."""
+        """The loss of one part of an update, a function of the weights, `stage` and `step` alone.
+
+        Parts are numbered through: where an update is one part, this is the number of the update.
+        """
         ...
 
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
@@ -130,10 +134,16 @@ class Run:
     """One run in one folder."""
 
     def __init__(
-        self, recipe: Recipe, folder: Path, optimiser: OptimiserConfig, cadence: Cadence, report: Report
+        self,
+        recipe: Recipe,
+        folder: Path,
+        optimiser: OptimiserConfig,
+        cadence: Cadence,
+        report: Report,
+        group: Group = ALONE,
     ) -> None:
         self.recipe, self.folder, self.config = recipe, folder, optimiser
-        self.cadence, self.report = cadence, report
+        self.cadence, self.report, self.group = cadence, report, group
         self.named = trainable(recipe.networks)
         self.optimiser = Optimiser(self.named, optimiser)
         self.rival = recipe if isinstance(recipe, Adversarial) else None
@@ -152,7 +162,8 @@ class Run:
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint; False when there is none."""
-        remove_unfinished(self.folder)
+        if self.group.first:
+            remove_unfinished(self.folder)
         found = checkpoints(self.folder)
         if not found:
             return False
@@ -165,7 +176,8 @@ class Run:
             self.rival_optimiser.load(select(tensors, "critic_optimiser"))
             self.rival.restore(select(tensors, "state"))
         self.recipe.use_shards(self.position.shards)
-        self.log.cut(self.position.step)
+        if self.group.first:
+            self.log.cut(self.position.step)
         return True
 
     def restart_from(self, checkpoint: Path) -> None:
@@ -191,45 +203,51 @@ class Run:
         """
         end = self.total if max_steps is None else min(self.total, self.position.step + max_steps)
         clock = Clock(self.position.seconds)
-        self.log.leg(self.position.step)
+        if self.group.first:
+            self.log.leg(self.position.step)
         due_save = Timer(self.cadence.checkpoint_minutes)
         due_sample = Timer(self.cadence.sample_minutes)
         window = Window()
-        while self.position.step < end and clock.minutes() < max_minutes and not stop():
+        while self.position.step < end and not self.group.agree(clock.minutes() >= max_minutes or stop()):
             stage, within = stage_at(self.recipe.stages, self.position.step)
-            window.add(self._step(stage, within), stage.batch_size)
+            window.add(self._step(stage, within), stage.batch_size * self.group.every)
             self.position = replace(self.position, step=self.position.step + 1, seconds=clock.total())
             last = within + 1 == stage.steps
             if self.position.step % self.cadence.log_steps == 0 or last:
                 self._note("train", stage, window.take())
             if self.position.step % self.cadence.validate_steps == 0 or last:
                 self._note("validation", stage, self.recipe.validate(self.average.values, stage.frames))
-            if due_sample() or last:
+            if self.group.agree(due_sample()) or last:
                 self._sample(stage)
-            if due_save() or last:
+            if self.group.agree(due_save()) or last:
                 self.save()
         self.save()
         return self.position.step >= self.total
 
     def _step(self, stage: Stage, within: int) -> dict[str, float]:
-        step, since = self.position.step, self.position.since_start
-        updates, waiting = divmod(since, self.rival.ratio if self.rival else 1)
+        updates, waiting = divmod(self.position.since_start, self.rival.ratio if self.rival else 1)
         figures: dict[str, float] = {}
         if not waiting:
-            loss = self.recipe.loss(stage, step)
-            figures["loss"], figures["gradient_norm"] = self._update(self.optimiser, loss, stage, within)
+            trained = self._update(self.optimiser, self.recipe.loss, stage, within)
+            figures["loss"], figures["gradient_norm"] = trained
             self.average.update(self.named, updates + 1)
         if self.rival and self.rival_optimiser:
-            loss = self.rival.critic_loss(stage, step)
-            trained = self._update(self.rival_optimiser, loss, stage, within)
+            trained = self._update(self.rival_optimiser, self.rival.critic_loss, stage, within)
             figures["critic_loss"], figures["critic_gradient_norm"] = trained
-        self.position = replace(self.position, since_start=since + 1)
+        self.position = replace(self.position, since_start=self.position.since_start + 1)
         return figures
 
-    def _update(self, optimiser: Optimiser, loss: Tensor, stage: Stage, within: int) -> tuple[float, float]:
+    def _update(
+        self, optimiser: Optimiser, loss: Callable[[Stage, int], Tensor], stage: Stage, within: int
+    ) -> tuple[float, float]:
         """One update; loss and norm of the gradient. UserError, and no update, when they are not finite."""
-        value = self._finite(float(loss.detach()), "loss", stage)
-        loss.backward()
+        value = 0.0
+        for draw in self.group.draws(self.position.step):
+            part = loss(stage, draw) / self.group.parts
+            value += float(part.detach())
+            part.backward()
+        value = self._finite(self.group.mean(value), "loss", stage)
+        self.group.share_gradients(optimiser.named.values())
         factor = lr_factor(stage, within, self.position.since_start, optimiser.config.warmup_steps)
         return value, self._finite(optimiser.step(factor), "norm of the gradient", stage)
 
@@ -244,13 +262,16 @@ class Run:
             f"{stage.frames} latent frames that seed and step {step} draw{data}; last good checkpoint: {good}"
         )
 
-    def save(self) -> Path:
+    def save(self) -> None:
         """Write a checkpoint, and from here on use the shards that are there now."""
         self.recipe.use_shards(None)
         step = min(self.position.step, self.total - 1)
         stage, _ = stage_at(self.recipe.stages, step)
         self.position = replace(self.position, stage=stage.name, shards=self.recipe.shards())
-        return save_checkpoint(self.folder, self.position, self._tensors())
+        tensors = whole(self._tensors())
+        if self.group.first:
+            save_checkpoint(self.folder, self.position, tensors)
+        self.group.wait()
 
     def _tensors(self) -> dict[str, Tensor]:
         groups: dict[str, Mapping[str, Tensor]] = {
@@ -275,7 +296,7 @@ class Run:
                 f"the weights in {source} are of other networks than the recipe; use the recipe they were made with"
             )
         for name, value in into.items():
-            value.detach().copy_(stored[name])
+            fill(value.detach(), stored[name])
 
     def _note(self, kind: str, stage: Stage, figures: Mapping[str, float]) -> None:
         record = {
@@ -286,14 +307,17 @@ class Run:
             "seconds": round(self.position.seconds, 1),
             **{name: float(f"{value:.6g}") for name, value in figures.items()},
         }
-        self.log.write(record)
-        self.report.record(record)
+        if self.group.first:
+            self.log.write(record)
+            self.report.record(record)
 
     def _sample(self, stage: Stage) -> None:
-        self.recipe.sample(
-            self.average.values, stage.frames, self.folder / f"samples-{self.position.step:08d}.png"
-        )
-        self.log.plot()
+        if not self.group.first and not self.group.sharded:
+            return
+        path = self.folder / f"samples-{self.position.step:08d}.png"
+        self.recipe.sample(self.average.values, stage.frames, path)
+        if self.group.first:
+            self.log.plot()
 
 
 def trainable(networks: nn.Module) -> dict[str, nn.Parameter]:

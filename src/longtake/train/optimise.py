@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from longtake.train.config import OptimiserConfig, Stage
+from longtake.train.distributed import fill
 from longtake.train.muon import Muon
 
 __all__ = ["Optimiser", "WeightAverage", "lr_factor"]
@@ -61,6 +63,7 @@ class Optimiser:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
         norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if not torch.isfinite(norm):
             return float(norm)
         for part, rate in zip(self.parts, self._rates, strict=True):
@@ -85,7 +88,14 @@ class Optimiser:
         for key, value in state.items():
             name, moment = key.rsplit("/", 1)
             p = self.named[name]
-            parts[id(p)].state[p][moment] = value.to(p.device, copy=True)
+            parts[id(p)].state[p][moment] = spread(value, p) if value.ndim else value.to(p.device, copy=True)
+
+
+def spread(value: Tensor, p: Tensor) -> Tensor:
+    """A copy of a whole tensor, held as `p` is: on its device, and in shards where `p` is."""
+    copy = torch.empty_like(p, dtype=value.dtype)
+    fill(copy, value)
+    return copy.detach()
 
 
 def is_hidden_matrix(name: str, p: nn.Parameter) -> bool:
