@@ -351,6 +351,28 @@ def vbench(
 
 
 @app.command()
+def blending(
+    clips: Annotated[int, typer.Option("--clips", min=2, help="Toybox clips.")] = 16,
+    frames: Annotated[int, typer.Option("--frames", min=32, help="Frames of each clip.")] = 65,
+    size: Annotated[int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")] = 96,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    pictures: Pictures = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Flow deviation of an enhancer's windows: by themselves, shared noise, averaging, randomized blending.
+
+    A model without an enhancer is measured with random weights, which the result says.
+    """
+    from longtake.measure.blending import blending as measure
+    from longtake.measure.blending import subject
+
+    _set_threads(threads)
+    _finish(measure(subject(model), clips, frames, size, _progress, pictures), out, as_json)
+
+
+@app.command()
 def sheets(
     out: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
     clips: Annotated[int, typer.Option("--clips", min=1, help="How many takes.")] = 50,
