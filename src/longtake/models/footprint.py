@@ -9,13 +9,12 @@ counted.
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from longtake.models.codec import Codec, CodecState, check_size
 from longtake.models.meter import FusedAttention, LiveBytes
@@ -89,7 +88,7 @@ def _measured(
 ) -> CodecBytes:
     empty = _without_contents(codec).to(dtype or codec.dtype)
     weights = sum(tensor.nbytes for tensor in (*empty.parameters(), *empty.buffers()))
-    state, meter = empty.start(), _Meter(on_cpu=device == "cpu")
+    state, meter = empty.start(), LiveBytes(on_cpu=device == "cpu")
     with meter, FusedAttention():
         for _ in range(STEPS_TO_STEADY):
             call(empty, state)
@@ -104,36 +103,3 @@ def _without_contents(codec: Codec) -> Codec:
     for buffer in codec.buffers():
         known[id(buffer)] = buffer.to("meta")
     return copy.deepcopy(codec, known)
-
-
-class _Meter(LiveBytes):
-    """Counts every tensor, and on a CPU the copies that convolutions make."""
-
-    def __init__(self, *, on_cpu: bool) -> None:
-        super().__init__()
-        self.on_cpu = on_cpu
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage.device.type == "meta":  # what rests in main memory is elsewhere
-            super()._count(storage)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = super().__torch_dispatch__(func, types, args, kwargs)
-        if self.on_cpu and func is torch.ops.aten.convolution.default:
-            copies = _cpu_copies(args[0], args[1], made, args[3])
-            self.peak = max(self.peak, self.held + copies)
-        return made
-
-
-def _cpu_copies(x: Tensor, weight: Tensor, made: Tensor, strides: Sequence[int]) -> int:
-    """Bytes that a convolution on a CPU holds beside its input and output.
-
-    Mostly a copy in oneDNN's blocked layout. Small 3-D convolutions on a single thread do without oneDNN and unfold
-    their input into columns (PyTorch's `use_mkldnn` rule).
-    """
-    is_small = x.ndim == 5 and math.prod(x.shape[:4]) <= 20480 and max(strides) == 1
-    if is_small and x.dtype == torch.float32 and torch.get_num_threads() == 1:
-        return weight[0].numel() * made.numel() // made.shape[1] * made.itemsize
-    return max(x.nbytes, made.nbytes)

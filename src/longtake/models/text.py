@@ -23,8 +23,9 @@ from longtake.errors import UserError
 from longtake.models.prompt import Prompt, clean, parse
 from longtake.models.residence import Offload, Residence, move
 from longtake.models.text_cache import EmbeddingCache
+from longtake.models.text_mix import Mixed, mixed, shares_of
 from longtake.models.text_weights import EncoderFiles
-from longtake.models.tokenizer import read_tokenizer, word_tokenizer
+from longtake.models.tokenizer import known_words, read_tokenizer, unknown_words, word_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
@@ -188,20 +189,11 @@ class TextEncoder(nn.Module):
     @property
     def known_words(self) -> tuple[str, ...]:
         """The words that an encoder for a closed list of words was trained on, sorted; empty for one of free text."""
-        from tokenizers import models
-
-        if not isinstance(self.tokenizer.backend_tokenizer.model, models.WordLevel):
-            return ()
-        special = set(self.tokenizer.all_special_tokens)
-        return tuple(sorted(set(self.tokenizer.get_vocab()) - special))
+        return known_words(self.tokenizer)
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """Words of the prompt that the tokenizer does not know, in order, each once."""
-        text = parse(prompt).text
-        coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        unknown = self.tokenizer.unk_token_id
-        spans = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
-        return tuple(dict.fromkeys(text[a:b] for token, (a, b) in spans if token == unknown))
+        return unknown_words(self.tokenizer, parse(prompt).text)
 
     def tokenize(self, prompts: Sequence[str]) -> Tokens:
         """Token ids padded to `max_length`, without weights; longer prompts are cut, their end mark kept."""
@@ -231,30 +223,13 @@ class TextEncoder(nn.Module):
         with self.residence.awake(self.encoder) if any(rows is None for rows in known) else nullcontext():
             return torch.cat([self._padded(prompt, rows) for prompt, rows in zip(asked, known, strict=True)])
 
-    def encode_mix(self, mix: Sequence[tuple[str, float]], *, keep_norm: bool = False) -> Tensor:
+    def encode_mix(self, mix: Mixed, *, keep_norm: bool = False) -> Tensor:
         """One embedding `[1, L, D]` of several prompts, each with its share; shares are brought to a sum of 1.
 
-        keep_norm: give every row the mean length of the rows it came from, which blending shortens. Raises UserError
-        for no prompts, negative shares, or none above 0.
+        keep_norm: see `text_mix.mixed`. Raises UserError for no prompts, negative shares, or none above 0.
         """
-        shares = torch.tensor([share for _, share in mix], dtype=torch.float32, device=self.device)
-        if (
-            not mix
-            or not bool(torch.isfinite(shares).all())
-            or bool((shares < 0).any())
-            or not bool(shares.any())
-        ):
-            raise UserError(
-                f"prompts with shares {[s for _, s in mix]} given; use shares of at least 0, one above 0"
-            )
-        shares = (shares / shares.sum())[:, None, None]
-        each = self.encode([prompt for prompt, _ in mix])
-        blended = (shares * each).sum(0, keepdim=True)
-        if keep_norm:
-            wanted = (shares * each.norm(dim=-1, keepdim=True)).sum(0, keepdim=True)
-            length = blended.norm(dim=-1, keepdim=True)
-            blended = torch.where(length > 0, blended * wanted / length, blended)
-        return blended.to(each.dtype)
+        shares = shares_of(mix, self.device)
+        return mixed(self.encode([prompt for prompt, _ in mix]), shares, keep_norm=keep_norm)
 
     def _remembered(self, prompt: Prompt) -> Tensor | None:
         """The rows `[tokens, D]` of a prompt from the cache."""

@@ -49,3 +49,20 @@ def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizer
         unk_token=UNKNOWN,
         model_max_length=max_length,
     )
+
+
+def known_words(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+    """The words of a tokenizer for a closed list of words, sorted; empty for one of free text."""
+    from tokenizers import models
+
+    if not isinstance(tokenizer.backend_tokenizer.model, models.WordLevel):
+        return ()
+    return tuple(sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)))
+
+
+def unknown_words(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[str, ...]:
+    """Words of a text that the tokenizer does not know, in order, each once."""
+    coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    unknown = tokenizer.unk_token_id
+    spans = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
+    return tuple(dict.fromkeys(text[a:b] for token, (a, b) in spans if token == unknown))
