@@ -38,6 +38,12 @@ class Causal(Mini):
         _, _, height, width = self.data.latent_shape
         self.grid = self.networks.transformer.config.grid(height, width)
 
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """`(C, h, w)` of a latent frame."""
+        channels, _, height, width = self.data.latent_shape
+        return channels, height, width
+
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
         """As pretraining's; nothing where the set has no clips set aside."""
         return super().validate(weights, frames) if (self.folder / f"{VALIDATION}.json").exists() else {}

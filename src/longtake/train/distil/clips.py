@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from longtake.train.crops import Captions, caption_frames, crop_frames, draw_cro
 from longtake.train.distil.config import DistilConfig
 from longtake.train.store import VALIDATION, Batch, LatentSet
 
-__all__ = ["ClipBatch", "Clips", "first_captions", "silent"]
+__all__ = ["ClipBatch", "Clips", "Source", "first_captions", "silent"]
 
 
 class ClipBatch(NamedTuple):
@@ -29,6 +29,32 @@ class ClipBatch(NamedTuple):
     captions: Captions
 
 
+class Source(Protocol):
+    """Where a stage gets its batches from."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Shards in use."""
+        ...
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """`(C, h, w)` of a latent frame."""
+        ...
+
+    def use_shards(self, names: Sequence[str] | None) -> None:
+        """Read other shards from now on; None means all that are there."""
+        ...
+
+    def draw(self, stage: Stage, step: int, purpose: str) -> ClipBatch:
+        """The batch of a step; `purpose` keeps student and critic apart."""
+        ...
+
+    def held_out(self, frames: int, most: int) -> ClipBatch | None:
+        """Clips set aside; None where there are none."""
+        ...
+
+
 class Clips:
     """Clips of a latent set, on the CPU; captions are never dropped."""
 
@@ -37,6 +63,11 @@ class Clips:
         self.crops, self.block = config.crops.weights, config.student.block
         self.text = config.text.model_copy(update={"dropout": 0.0})
         self.data = LatentSet(folder, seed=config.seed)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Shards in use."""
+        return self.data.names
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:

@@ -5,18 +5,28 @@ A file in `recipes/distil/` describes a whole chain; a stage that it leaves out 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+import yaml
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from longtake.errors import UserError
 from longtake.models.hub import Native, presets
 from longtake.models.policy import Policy
 from longtake.models.steps import FewStepSpec
 from longtake.train.config import CropConfig, Levels, OptimiserConfig, Stage, TextConfig
-from longtake.train.recipe_file import Strict, load_config
+from longtake.train.recipe_file import Strict, describe, load_config
 
 __all__ = [
     "AdversarialSpec",
@@ -287,15 +297,42 @@ def distil_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
 
-def distil_config(name_or_path: str) -> DistilConfig:
-    """A distillation by name, or a YAML file by path. Raises UserError that names the file, field and reason."""
+def distil_config(name_or_path: str, changes: Sequence[str] = ()) -> DistilConfig:
+    """A distillation by name, or a YAML file by path. Raises UserError that names the file, field and reason.
+
+    changes: `field=value` with a dotted field and a value in YAML, as `dmd.scores.symmetric=true`.
+    """
     shipped = _folder() / f"{name_or_path}.yaml"
     path = shipped if shipped.is_file() and "/" not in name_or_path else Path(name_or_path)
     if not path.is_file():
         raise UserError(
             f"distillation {name_or_path} is neither a file nor one of: {', '.join(distil_names())}"
         )
-    return load_config(str(path), DistilConfig)
+    config = load_config(str(path), DistilConfig)
+    if not changes:
+        return config
+    values = config.model_dump(mode="json", exclude_unset=True)
+    for change in changes:
+        _apply(values, change)
+    try:
+        return DistilConfig.model_validate(values)
+    except ValidationError as reason:
+        raise UserError(f"{name_or_path} with {', '.join(changes)}: {describe(reason)}") from None
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    field, equals, text = change.partition("=")
+    *path, last = field.split(".")
+    for name in path:
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            raise UserError(f"--set {change}: {name} has no fields; name one of the config's")
+    if not equals or not last:
+        raise UserError(f"--set {change} cannot be read; write field=value, as dmd.steps=500")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {change}: {text} is not YAML; write field=value, as dmd.steps=500") from None
 
 
 def _folder() -> Path:

@@ -19,7 +19,7 @@ from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
-from longtake.train.distil.clips import Clips, silent
+from longtake.train.distil.clips import Source, silent
 from longtake.train.distil.config import AdversarialSpec, DistilConfig, DmdSpec
 from longtake.train.distil.flow import block_index, clean_of, gather_states, score_timesteps
 from longtake.train.distil.scores import Scores
@@ -49,7 +49,7 @@ class Matching(Streamed):
         name: str,
         spec: AdversarialSpec,
         config: DistilConfig,
-        clips: Clips,
+        clips: Source,
         roles: Roles,
         compute: Compute,
     ) -> None:
@@ -103,7 +103,7 @@ class Dmd(Matching):
     """The recipe."""
 
     def __init__(
-        self, spec: DmdSpec, config: DistilConfig, clips: Clips, roles: Roles, compute: Compute
+        self, spec: DmdSpec, config: DistilConfig, clips: Source, roles: Roles, compute: Compute
     ) -> None:
         super().__init__("dmd", spec, config, clips, roles, compute)
         self.backward_simulation = spec.backward_simulation

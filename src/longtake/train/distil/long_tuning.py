@@ -22,7 +22,7 @@ from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
-from longtake.train.distil.clips import Clips, first_captions
+from longtake.train.distil.clips import Source, first_captions
 from longtake.train.distil.config import DistilConfig, LongTuningSpec
 from longtake.train.distil.dmd import Generated
 from longtake.train.distil.self_forcing import SelfForcing
@@ -43,7 +43,7 @@ class LongTuning(SelfForcing):
     """The recipe. See `loop.Adversarial`; a process has one live rollout."""
 
     def __init__(
-        self, spec: LongTuningSpec, config: DistilConfig, clips: Clips, roles: Roles, compute: Compute
+        self, spec: LongTuningSpec, config: DistilConfig, clips: Source, roles: Roles, compute: Compute
     ) -> None:
         super().__init__(spec, config, clips, roles, compute, name="long-tuning")
         self.long, self.number, self.count = spec, 0, 0

@@ -15,7 +15,7 @@ from longtake.sampling.noise import MAX_SEED, CounterNoise, NoiseSource
 from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.device import Compute
-from longtake.train.distil.clips import Clips, first_captions
+from longtake.train.distil.clips import Source, first_captions
 from longtake.train.distil.config import DistilConfig, SelfForcingSpec
 from longtake.train.distil.dmd import Generated, Matching
 from longtake.train.distil.rollout import Rollout
@@ -31,7 +31,7 @@ class SelfForcing(Matching):
         self,
         spec: SelfForcingSpec,
         config: DistilConfig,
-        clips: Clips,
+        clips: Source,
         roles: Roles,
         compute: Compute,
         *,
@@ -62,7 +62,8 @@ class SelfForcing(Matching):
 
     def skipped(self, who: str, step: int) -> int:
         """Last steps of the list that the rollout of a step leaves out: the same for all blocks and processes."""
-        return int(numbers(self.config.seed, f"{who} exit", step).integers(self.levels.steps))
+        update = step // self.parts
+        return int(numbers(self.config.seed, f"{who} exit", update).integers(self.levels.steps))
 
     def _roll(self, prompt: str, frames: int, noise: NoiseSource, skipped: int, trained: bool) -> Tensor:
         memory, rows = self.rollout.start(), self.student.read([prompt])

@@ -20,7 +20,7 @@ from longtake.train.config import Stage
 from longtake.train.counters import normal
 from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
-from longtake.train.distil.clips import ClipBatch, Clips
+from longtake.train.distil.clips import ClipBatch, Source
 from longtake.train.distil.config import DistilConfig, Training
 from longtake.train.distil.flow import StepLevels, clean_of, few_step
 from longtake.train.mini import mix, teacher_mask
@@ -64,6 +64,8 @@ class Distil(ABC):
         self.student, self.networks = roles.student, roles.student
         self.policy, self.block = config.student, config.student.block
         self.levels = StepLevels.of(config.sampler)
+        self.parts = 1
+        """Parts of an update over all processes; what they must have in common is drawn by `step // parts`."""
 
     @abstractmethod
     def loss(self, stage: Stage, step: int) -> Tensor:
@@ -121,17 +123,17 @@ class Distil(ABC):
 
 
 class Streamed(Distil):
-    """A stage whose data are clips."""
+    """A stage whose data are clips, or their captions alone."""
 
     def __init__(
-        self, name: str, spec: Training, config: DistilConfig, clips: Clips, roles: Roles, compute: Compute
+        self, name: str, spec: Training, config: DistilConfig, clips: Source, roles: Roles, compute: Compute
     ) -> None:
         super().__init__(name, spec, config, clips.latent_shape, roles, compute)
         self.clips = clips
 
     def shards(self) -> tuple[str, ...]:
         """Names of the shards in use."""
-        return self.clips.data.names
+        return self.clips.names
 
     def use_shards(self, names: Sequence[str] | None) -> None:
         """Read other shards from now on."""

@@ -80,14 +80,14 @@ STAGES = (
     StageInfo(
         name="self-forcing",
         summary="distribution matching on the student's own rollouts",
-        needs="latents (for captions), a bidirectional teacher, a few-step student",
+        needs="latents or a file of prompts, a bidirectional teacher, a few-step student",
         makes="a few-step student that stands its own past",
         teacher=True,
     ),
     StageInfo(
         name="long-tuning",
         summary="distribution matching late in long rollouts, with prompt switches",
-        needs="latents (for captions), a bidirectional teacher, a self-forced student",
+        needs="latents or a file of prompts, a bidirectional teacher, a self-forced student",
         makes="a student for minutes and changing prompts",
         teacher=True,
     ),
@@ -109,6 +109,19 @@ def spec_of(config: DistilConfig, info: StageInfo) -> Any:
         has = [other.name for other in STAGES if getattr(config, other.field) is not None]
         raise UserError(f"this config has no stage {info.name}; it has {', '.join(has)}")
     return spec
+
+
+def _prompts(info: StageInfo, config: DistilConfig, path: Path, codec: Any) -> Any:
+    """Prompts alone, for the stages that make their clips themselves."""
+    from longtake.train.distil.prompt_file import PromptFile
+
+    if info.name not in ("self-forcing", "long-tuning"):
+        raise UserError(
+            f"stage {info.name} needs clips; give --data with the folder of a latent set, not {path}"
+        )
+    if codec is None:
+        raise UserError("prompts alone do not say how large a latent frame is; use a student with a codec")
+    return PromptFile(config, path, codec)
 
 
 def trained_by(info: StageInfo) -> Callable[..., Any]:
@@ -133,6 +146,7 @@ def trained_by(info: StageInfo) -> Callable[..., Any]:
     recipe = of_clips[info.name]
 
     def make(spec: Training, config: DistilConfig, data: Path, roles: Any, compute: Any) -> Any:
-        return recipe(spec, config, Clips(config, data), roles, compute)
+        source = _prompts(info, config, data, roles.codec) if data.is_file() else Clips(config, data)
+        return recipe(spec, config, source, roles, compute)
 
     return make
