@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from longtake.enhance.enhancer import Enhancer
     from longtake.enhance.settings import EnhanceSettings
     from longtake.errors import UserError
+    from longtake.models.codecs import CodecChoice
     from longtake.pipeline import Pipeline
     from longtake.settings import Settings
     from longtake.snapshot import Snapshot
@@ -62,11 +63,17 @@ _HOMES = {
 }
 
 
-def load(model: str | Path = "mini", *, torch_dtype: torch.dtype | None = None) -> Pipeline:
-    """Load a model by its preset's name or from a folder, ready to generate."""
+def load(
+    model: str | Path = "mini",
+    *,
+    torch_dtype: torch.dtype | None = None,
+    profile: str | None = None,
+    codec: CodecChoice = "full",
+) -> Pipeline:
+    """Load a model by its preset's name or from a folder, ready to generate; see `Pipeline.from_pretrained`."""
     from longtake.pipeline import Pipeline
 
-    return Pipeline.from_pretrained(model, torch_dtype=torch_dtype)
+    return Pipeline.from_pretrained(model, torch_dtype=torch_dtype, profile=profile, codec=codec)
 
 
 def __getattr__(name: str) -> Any:

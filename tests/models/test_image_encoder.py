@@ -13,6 +13,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from longtake.errors import UserError
 from longtake.models import image_encoder
+from longtake.models.convert import convert
 from longtake.models.image_encoder import CLIP_VIT_H, ImageEncoder, parameters_of
 from tests.tiny import TINY_CLIP, tiny_clip
 
@@ -87,6 +88,18 @@ def test_wans_own_file_is_the_same_network(tmp_path: Path) -> None:
     assert torch.equal(one.encode(PICTURES), two.encode(PICTURES))
     with pytest.raises(UserError, match="only safetensors are opened here"):
         ImageEncoder.from_files(tmp_path / "clip.pth", config=TINY_CLIP)
+
+
+def test_wans_own_file_is_converted_into_a_folder_that_transformers_opens(tmp_path: Path) -> None:
+    theirs = tiny_clip()
+    theirs.save_pretrained(tmp_path / "source")
+    (tmp_path / "source" / "model.safetensors").unlink()
+    torch.save(original(theirs), tmp_path / "source" / "clip.pth")
+    done = convert(tmp_path / "source" / "clip.pth", tmp_path / "out")
+    assert (done.kind, done.layout, done.parameters) == ("image encoder", "original", theirs.num_parameters())
+    wanted = expected(theirs)
+    assert torch.equal(expected(CLIPVisionModel.from_pretrained(tmp_path / "out").eval()), wanted)
+    assert torch.equal(ImageEncoder.from_files(tmp_path / "out").encode(PICTURES)[0], wanted.flatten(0, 1))
 
 
 def test_the_comparison_notices_colours_of_another_scale(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
-from longtake.models import umt5_keymap, vae_keymap
+from longtake.models import clip_keymap, umt5_keymap, vae_keymap
 from longtake.models.containers import Container, find_file, open_container
 from longtake.models.files import check_fit, read_json
 from longtake.models.folder import CONFIG_FILE, DIFFUSERS_STEM, TRANSFORMERS_STEM
@@ -22,6 +22,7 @@ from longtake.models.wan import WanTransformer
 from longtake.models.wan_weights import read_weights, wanted
 
 _TINY = re.compile(r"(?:encoder|decoder)\.\d+\.")
+_CLIP = "embeddings.class_embedding"
 _TIED = "encoder.embed_tokens.weight"
 """The text encoder's table of words under its second name, which transformers restores."""
 
@@ -31,7 +32,7 @@ class Published:
     """A network as it was found, ready to be written."""
 
     kind: str
-    """`transformer`, `codec` or `text encoder`."""
+    """`transformer`, `codec`, `text encoder` or `image encoder`."""
     container: str
     """The dictionary it was in; `raw` when in none."""
     layout: str
@@ -53,8 +54,8 @@ class Published:
 def read_published(path: Path, *, ema: bool = True, head_dim: int | None = None) -> Published:
     """The network at a path that a person named (`.pt` files are opened, tensors only).
 
-    Transformers, Wan's VAE, tiny autoencoders and UMT5 are known. ema, head_dim: as `read_weights`. Raises UserError
-    for anything else, and for what is damaged or does not fit.
+    Transformers, Wan's VAE, tiny autoencoders, UMT5 and CLIP's image encoder are known. ema, head_dim: as
+    `read_weights`. Raises UserError for anything else, and for what is damaged or does not fit.
     """
     container = open_container(path, wanted=wanted(ema), allow_pt=True)
     names = container.tensors.keys()
@@ -62,6 +63,8 @@ def read_published(path: Path, *, ema: bool = True, head_dim: int | None = None)
         return _text_encoder(container)
     if vae_keymap.is_original(names) or "decoder.conv_in.weight" in names:
         return _vae(container)
+    if clip_keymap.is_original(container.tensors) or any(_CLIP in name for name in names):
+        return _image_encoder(container)
     if all(_TINY.match(name) for name in names):
         return _tiny_codec(container)
     return _transformer(path, ema=ema, head_dim=head_dim)
@@ -137,6 +140,24 @@ def _text_encoder(container: Container) -> Published:
         layout="original" if original else "transformers",
         config=config.to_dict(),
         state={name: tensor for name, tensor in state.items() if name != _TIED},
+        files=container.files,
+        stem=TRANSFORMERS_STEM,
+        ignored=container.ignored,
+    )
+
+
+def _image_encoder(container: Container) -> Published:
+    from longtake.models.image_encoder import ImageEncoder
+
+    file = find_file(container.source)
+    encoder = ImageEncoder.from_files(file, allow_pt=True, dtype=_dtype(container)).encoder
+    original = clip_keymap.is_original(container.tensors)
+    return Published(
+        kind="image encoder",
+        container=container.name,
+        layout="original" if original else "transformers",
+        config=encoder.config.to_dict(),
+        state=encoder.state_dict(),
         files=container.files,
         stem=TRANSFORMERS_STEM,
         ignored=container.ignored,
