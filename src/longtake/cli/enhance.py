@@ -13,10 +13,16 @@ from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from longtake.chunk import Chunk
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.enhance.enhancement import Enhancement
     from longtake.media import FragmentedMp4Writer
+    from longtake.pipeline import Pipeline
+    from longtake.take import Take
+    from longtake.timeline import Receipt, Timeline
 
 
 def enhance(
@@ -201,3 +207,28 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     if match is None:
         raise UserError(f"--size {size!r} is not a size; give WIDTHxHEIGHT in pixels, such as 192x192")
     return int(match[1]), int(match[2])
+
+
+def enhanced(pipe: Pipeline, take: Take, timeline: Timeline) -> Iterator[Chunk]:
+    """A take's chunks after the model's enhancer, live; receipts leave with the first chunk after theirs."""
+    from longtake.chunk import Chunk, Timings
+
+    receipts: list[Receipt] = []
+
+    def made() -> Iterator[Chunk]:
+        for chunk in take:
+            receipts.extend(chunk.receipts)
+            yield chunk
+
+    for large in pipe.enhance(made(), timeline, seed=take.seed):
+        told = tuple(receipts)
+        receipts.clear()
+        yield Chunk(
+            index=large.index,
+            frames=large.frames,
+            start_frame=large.start_frame,
+            fps=pipe.fps,
+            receipts=told,
+            timings=Timings(),
+            latents=large.latents,
+        )
