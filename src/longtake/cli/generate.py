@@ -14,12 +14,15 @@ from typer import Argument, Option
 from longtake.cli.signals import Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from longtake.chunk import Chunk
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
     from longtake.cli.signing import Signing
     from longtake.cli.summary import Summary
-    from longtake.journal import RecordedTake
+    from longtake.journal import Recorded, RecordedTake
     from longtake.measure.watch import DriftWatch
     from longtake.media import FragmentedMp4Writer
     from longtake.pipeline import Pipeline
@@ -74,6 +77,9 @@ def generate(
         str | None,
         Option(metavar="NAME", help="Memory profile that `longtake doctor --model` lists; else what fits."),
     ] = None,
+    enhance: Annotated[
+        bool, Option("--enhance", help="Larger and cleaner, by the model's enhancer; such a take is not recorded.")
+    ] = False,
     watch: Annotated[
         bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
     ] = False,
@@ -124,7 +130,9 @@ def generate(
         profile=profile,
         codec=codec,
         lora=lora or (),
+        enhance=enhance,
     )
+    journal = journal and not enhance
     _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json).run()
 
 
@@ -168,7 +176,8 @@ class _Filming:
         line = ProgressLine(num_frames, quiet=self.quiet)
         meter = Meter(pipe.fps)  # counts from here: the prompt is accepted, the model is ready
         take = self._start(pipe, num_frames)
-        stopped = self._film(take, writer, line, meter)
+        made = self._enhanced(pipe, take) if request.enhance else take
+        stopped = self._film(take, made, writer, line, meter)
         if meter.chunks:
             self._report(self._summary(pipe, take, writer, meter, complete=stopped is None))
         if stopped:
@@ -224,8 +233,20 @@ class _Filming:
             observers=observers,
         )
 
+    def _enhanced(self, pipe: Pipeline, take: Take | RecordedTake) -> Iterator[Chunk]:
+        from longtake.cli.enhance import enhanced
+        from longtake.take import Take
+
+        assert isinstance(take, Take)
+        return enhanced(pipe, take, self.request.timeline)
+
     def _film(
-        self, take: Take | RecordedTake, writer: FragmentedMp4Writer, line: ProgressLine, meter: Meter
+        self,
+        take: Take | RecordedTake,
+        chunks: Iterable[Chunk | Recorded],
+        writer: FragmentedMp4Writer,
+        line: ProgressLine,
+        meter: Meter,
     ) -> Stopped | None:
         """Write the take into the file; returns what stopped it early, if anything did."""
         from longtake.cli.filming import held, into
@@ -233,7 +254,7 @@ class _Filming:
 
         try:
             with writer, line, held(take):
-                for made in take:
+                for made in chunks:
                     chunk = into(writer, take, made)
                     self.recording += [made.recording] if isinstance(made, Recorded) else []
                     self.receipts.add(chunk.receipts)

@@ -59,6 +59,9 @@ class Request:
     opening: Opening = field(default_factory=Opening)
     """How the model is opened."""
 
+    enhance: bool = False
+    """Whether the take goes through the model's enhancer."""
+
     @classmethod
     def read(
         cls,
@@ -80,6 +83,7 @@ class Request:
         profile: str | None = None,
         codec: str = "full",
         lora: Sequence[str] = (),
+        enhance: bool = False,
     ) -> Request:
         """Check the options of `generate`. Raises `UserError` for the first that cannot be used."""
         timeline = read_timeline(prompt, storyboard)
@@ -88,7 +92,8 @@ class Request:
         check_fps(fps, preset)
         width, height = read_size(size, preset)
         check_scale(scale)
-        form = VideoFormat(width=width * scale, height=height * scale, fps=preset.native.fps)
+        times = scale * (_enhanced(model) if enhance else 1)
+        form = VideoFormat(width=width * times, height=height * times, fps=preset.native.fps)
         check_seed(seed)
         num_frames = count_frames(seconds, frames, preset.native.fps)
         check_output(out, force=force)
@@ -110,7 +115,16 @@ class Request:
             strength=strength,
             inputs=(*given.notes(width, height), *opening.notes()),
             opening=opening,
+            enhance=enhance,
         )
+
+
+def _enhanced(model: str) -> int:
+    """How many times larger a model's enhancer makes its video. Raises `UserError` when it has none."""
+    from longtake.enhance.opening import find_enhancer
+    from longtake.enhance.spec import SPEC_FILE, read_spec
+
+    return read_spec(find_enhancer(model) / SPEC_FILE).scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
