@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -314,8 +315,10 @@ class Run:
     def _sample(self, stage: Stage) -> None:
         if not self.group.first and not self.group.sharded:
             return
-        path = self.folder / f"samples-{self.position.step:08d}.png"
-        self.recipe.sample(self.average.values, stage.frames, path)
+        with TemporaryDirectory() as scratch:
+            folder = self.folder if self.group.first else Path(scratch)
+            path = folder / f"samples-{self.position.step:08d}.png"
+            self.recipe.sample(self.average.values, stage.frames, path)
         if self.group.first:
             self.log.plot()
 

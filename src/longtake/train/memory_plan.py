@@ -86,7 +86,7 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan as a table, in GiB."""
         names = [field.name for field in fields(Bytes)]
-        lines = [f"{self.stage} on {self.gpus} GPUs, GiB on each:"]
+        lines = [f"{self.stage} on {self.gpus} GPU{'s' * (self.gpus > 1)}, GiB on each:"]
         lines.append(f"{'':<12}" + "".join(f"{name:>12}" for name in names))
         for role, network in self.networks.items():
             cells = "".join(f"{getattr(network, name) / GIB:>12.2f}" for name in names)

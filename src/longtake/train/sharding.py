@@ -10,6 +10,7 @@ what the recipe says.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -20,8 +21,9 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.utils.checkpoint import checkpoint
 
 from longtake.models.wan import WanBlock, WanTransformer
+from longtake.train.distributed import Group
 
-__all__ = ["checkpoint_blocks", "mesh_of", "shard"]
+__all__ = ["checkpoint_blocks", "mesh_of", "shard", "shard_all"]
 
 TEXT_METHODS = ("key_value", "query", "out")
 """What is asked of a cross-attention from outside and inside its block."""
@@ -30,6 +32,14 @@ TEXT_METHODS = ("key_value", "query", "out")
 def mesh_of(device: torch.device, size: int) -> DeviceMesh:
     """All processes in one row."""
     return init_device_mesh(device.type, (size,))
+
+
+def shard_all(transformers: Iterable[WanTransformer], device: torch.device, group: Group) -> None:
+    """Spread several transformers, each once however often it is named, their blocks checkpointed."""
+    mesh = mesh_of(device, group.size)
+    for transformer in {id(each): each for each in transformers}.values():
+        checkpoint_blocks(transformer)
+        shard(transformer, mesh)
 
 
 def shard(transformer: WanTransformer, mesh: DeviceMesh) -> None:

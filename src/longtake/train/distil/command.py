@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from longtake.errors import UserError
 
 __all__ = ["stage"]
 
@@ -15,12 +19,23 @@ Model = "a preset, a model's folder, or the run folder of a stage"
 
 def stage(
     name: Annotated[str, typer.Argument(help="A stage, see `longtake train list`.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of the latent set; for ode the ODE pairs.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run; its model/ is what it makes.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Latent set; for ode the pairs; for self-forcing and long-tuning also prompts.txt."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; its model/ is what it makes.")
+    ] = None,
     config: Annotated[str, typer.Option("--config", help="A distillation's name or a YAML file.")] = "mini",
     teacher: Annotated[str | None, typer.Option("--teacher", help=f"The teacher: {Model}.")] = None,
     student: Annotated[
         str | None, typer.Option("--student", help=f"What the student starts as: {Model}.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a field, as dmd.scores.symmetric=true; repeatable."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")
@@ -30,14 +45,33 @@ def stage(
     max_minutes: Annotated[
         float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
     ] = math.inf,
+    nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one a GPU.")] = 1,
+    shard: Annotated[
+        bool | None,
+        typer.Option("--shard/--replicate", help="Spread the weights over the processes; default: on GPUs."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what each of --nproc GPUs would need, and stop.")
+    ] = False,
 ) -> None:
     """Run one stage of distillation: from a bidirectional teacher to a causal few-step student."""
     from longtake.train.distil.config import distil_config
     from longtake.train.distil.start import run_stage
+    from longtake.train.distributed import launch
 
+    recipe = distil_config(config, changes or ())
+    if plan:
+        from longtake.train.stage_plan import stage_plan
+
+        typer.echo("\n".join(stage_plan(name, recipe, nproc, teacher=teacher, student=student).lines()))
+        return
+    if data is None or out is None:
+        raise UserError(f"stage {name} needs --data and --out")
+    if nproc > 1 and "WORLD_SIZE" not in os.environ:
+        raise typer.Exit(launch(nproc, sys.argv[1:]))
     done = run_stage(
         name,
-        distil_config(config),
+        recipe,
         data,
         out,
         teacher=teacher,
@@ -46,6 +80,7 @@ def stage(
         device=device,
         threads=threads,
         max_minutes=max_minutes,
+        shard=shard,
     )
     again = f"; go on with: longtake train stage {name} --config {config} --data {data} --out {out} --resume"
     typer.echo(f"{out}: {'done' if done else f'stopped before the end{again}'}", err=True)
