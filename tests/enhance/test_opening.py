@@ -112,3 +112,33 @@ def test_what_does_not_fit_is_said_in_one_line(
     assert error.startswith("error: ")
     assert says in error
     assert not out.exists()
+
+
+def test_generate_enhances_on_the_way_into_the_file(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "take.mp4"
+    args = ["generate", "a red sphere", "--model", str(model), "--frames", "13", "--seed", "1", "--enhance"]
+    assert main([*args, "--out", str(out), "--json", "-q", "--no-provenance"]) == 0
+    frames, _ = read_video(out)
+    assert frames.shape == (13, 32, 64, 3)
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["width"], summary["native_width"], summary["frames"]) == (64, 32, 13)
+    assert [receipt["status"] for receipt in summary["receipts"]] == ["accepted"]
+
+
+def test_generate_refuses_to_enhance_without_an_enhancer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_folder(tmp_path / "model")
+    args = [
+        "generate",
+        "a red sphere",
+        "--model",
+        str(folder),
+        "--enhance",
+        "--out",
+        str(tmp_path / "take.mp4"),
+    ]
+    assert main(args) == 2
+    assert "model 'tiny' has no enhancer" in capsys.readouterr().err

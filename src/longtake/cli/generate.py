@@ -78,7 +78,8 @@ def generate(
         Option(metavar="NAME", help="Memory profile that `longtake doctor --model` lists; else what fits."),
     ] = None,
     enhance: Annotated[
-        bool, Option("--enhance", help="Larger and cleaner, by the model's enhancer; such a take is not recorded.")
+        bool,
+        Option("--enhance", help="Larger and cleaner, by the model's enhancer; such a take is not recorded."),
     ] = False,
     watch: Annotated[
         bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
