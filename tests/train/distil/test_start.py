@@ -144,6 +144,38 @@ def test_the_command_runs_a_stage(base: Path, tmp_path: Path) -> None:
     assert len(list(out.glob("pairs-*.json"))) == 2
 
 
+def test_rollouts_need_prompts_alone(base: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a red sphere rolls\n\na blue cube stays\n")
+    given = {"teacher": base / "model", "student": base / "model"}
+    spec = CONFIG.self_forcing
+    assert spec is not None
+    chain = config(self_forcing=spec.model_dump() | {"steps": 2})
+    assert run_stage("self-forcing", chain, prompts, tmp_path / "sf", **given)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="stage dmd needs clips"):
+        run_stage("dmd", CONFIG, prompts, tmp_path / "dmd", **given)  # type: ignore[arg-type]
+    prompts.write_text("\n")
+    with pytest.raises(UserError, match="holds no prompt"):
+        run_stage("self-forcing", chain, prompts, tmp_path / "none", **given)  # type: ignore[arg-type]
+
+
+def test_fields_of_a_config_are_changed_by_name() -> None:
+    changed = distil_config("mini", ["dmd.scores.symmetric=true", "policy.sampler.steps=[1000]"])
+    assert changed.dmd is not None
+    assert changed.dmd.scores.symmetric
+    assert changed.sampler.steps == (1000,)
+    plain = distil_config("mini")
+    assert changed.self_forcing == plain.self_forcing
+    for wrong, match in (
+        ("dmd.step=3", "dmd.step is not a known field"),
+        ("dmd.steps=0", "greater than 0"),
+        ("dmd.steps", "write field=value"),
+        ("log_steps.x=1", "log_steps has no fields"),
+    ):
+        with pytest.raises(UserError, match=match):
+            distil_config("mini", [wrong])
+
+
 def test_shipped_distillations_are_valid() -> None:
     assert {"mini", "mini-2step", "smoke"} <= set(distil_names())
     for name in distil_names():
