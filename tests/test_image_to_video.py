@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +16,20 @@ from torch import Tensor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from longtake import Pipeline, Settings, Snapshot, UserError
+from longtake.cli.fit import fit, lines
 from longtake.forecast import forecast
-from longtake.models.hub import find
-from longtake.models.plan import PROFILES
+from longtake.models import hub
+from longtake.models.hub import Preset, find
+from longtake.models.plan import GIB, PROFILES
 from longtake.models.text import TextEncoder
 from longtake.models.wan_codec import WanCodec
 from longtake.sampling.given import NOTHING
 from longtake.sampling.schedule import FlowSchedule
 from longtake.slots.pictures import Pictures
+from tests.models.test_image_encoder import original as original_clip
+from tests.models.test_opening import files, original, published
 from tests.models.test_wan_parity import TEXT_TOKENS, ExactSinusoid
-from tests.tiny import TINY_CLIP, TINY_WORDS, tiny_folder, tiny_image_pipeline
+from tests.tiny import TINY_CLIP, TINY_WORDS, tiny_folder, tiny_image_pipeline, tiny_transformer
 
 PROMPT = "a red sphere rolls"
 FIRST, LAST = (np.random.default_rng(seed).integers(0, 255, (16, 32, 3), np.uint8) for seed in (1, 2))
@@ -189,6 +194,41 @@ def test_a_saved_model_opens_and_goes_on_after_a_snapshot(last: bool, tmp_path: 
     assert not np.array_equal(next(other).frames, frames)
 
 
+def test_the_original_files_open_as_they_are_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transformer and image encoder under the names of Wan's own code."""
+    pipe = tiny_image_pipeline()
+    assert isinstance(pipe.codec, WanCodec)
+    assert pipe.image_encoder is not None
+    values = published(transformer=files("model.pt"), image_encoder=files("clip/clip.pth")).model_dump(
+        mode="json"
+    )
+    preset = Preset.model_validate(values | {"policy": pipe.preset.policy.model_dump(mode="json")})
+    monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path))
+    monkeypatch.setattr(hub, "presets", lambda: {"tiny": preset})
+    root = tmp_path / "models" / "owner" / "thing"
+    (root / "clip").mkdir(parents=True)
+    wide = tiny_transformer(
+        replace(
+            pipe.backbone.config,
+            num_attention_heads=1,
+            attention_head_dim=128,
+            ffn_dim=64,
+            added_kv_proj_dim=128,
+        )
+    )
+    torch.save({"generator": original(wide)}, root / "model.pt")
+    pipe.codec.vae.save_pretrained(root / "vae")
+    pipe.text_encoder.save(root)
+    torch.save(original_clip(pipe.image_encoder.encoder), root / "clip" / "clip.pth")
+    (root / "clip" / "config.json").write_text(json.dumps(TINY_CLIP))
+    opened = Pipeline.from_pretrained("tiny")
+    pipe.backbone = wide
+    one, two = (next(each.stream(PROMPT, seed=3, num_frames=FRAMES, image=FIRST)) for each in (opened, pipe))
+    assert np.array_equal(one.frames, two.frames)
+
+
 def test_the_plan_counts_the_image_encoder(tmp_path: Path) -> None:
     pipe = tiny_image_pipeline()
     assert pipe.image_encoder is not None
@@ -198,6 +238,10 @@ def test_the_plan_counts_the_image_encoder(tmp_path: Path) -> None:
     assert plan.peak - replace(plan, image=0).peak == plan.image
     beside_a_gpu = replace(plan, text_elsewhere=True)
     assert beside_a_gpu.peak - replace(beside_a_gpu, image=0).peak == plan.image
+    report = fit(str(tmp_path / "model"), None)
+    assert report["image_gib"] == round(plan.image / GIB, 3)
+    assert not any("image encoder" in line for line in lines(report)), "too small to be shown"
+    assert any("image encoder" in line for line in lines(report | {"image_gib": 2.3}))
     away = beside_a_gpu.under(PROFILES[1])
     assert not PROFILES[1].text_stays
     assert away.peak == replace(away, image=0).peak

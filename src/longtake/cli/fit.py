@@ -95,8 +95,10 @@ def lines(report: dict[str, Any]) -> list[str]:
             ("work", "work_gib", "most that a pass of the transformer needs"),
             ("codec", "vae_gib", "weights, stream and the most that decoding needs"),
             ("text", "text_gib", "weights of the text encoder"),
+            ("image", "image_gib", "weights of the image encoder"),
             ("peak", "peak_gib", "most at once, under the proposed profile"),
         )
+        if key != "image_gib" or report[key]
     ]
     profiles = [
         (name, f"{profile['peak_gib']:.2f} GiB", _verdict(profile), EXPLAINED[name])
