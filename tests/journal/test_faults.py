@@ -10,6 +10,7 @@ import pytest
 
 from longtake import Pipeline
 from longtake.journal import Library, disk, founding, store
+from longtake.journal.files import latents_file, segment_file, snapshot_file
 from longtake.snapshot import Snapshot
 from tests.journal.takes import OTHER, as_a_kill_leaves_it, begin, contents, made, video
 
@@ -101,3 +102,28 @@ def test_after_a_kill_at_any_write_the_take_becomes_what_it_would_have_been(
         assert contents(copy, takes[0].id) == expected, f"write {number}"
         assert video(copy, takes[0].id, tmp_path) == file, f"write {number}"
     assert number > 25, "the writes of four chunks were not counted"
+
+
+def test_a_row_is_committed_after_its_files_are_on_the_disk(
+    pipe: Pipeline, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the calls: a power cut between them cannot be played."""
+    done: list[tuple[str, object]] = []
+    for owner, name in ((disk, "write"), (disk, "sync"), (store, "commit")):
+        real = getattr(owner, name)
+
+        def noted(*args: Any, real: Callable[..., Any] = real, name: str = name) -> Any:
+            done.append((name, args[0]))
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, noted)
+    with begin(library, pipe) as take:
+        next(take)
+        done.clear()
+        next(take)
+    folder = library.home / take.id
+    files = [latents_file(folder, 1), segment_file(folder, 1)]
+    first, second, chunks, snapshot, snapshots, commit = done
+    assert [first, second, chunks] == [("write", files[0]), ("write", files[1]), ("sync", folder / "chunks")]
+    assert [snapshot, snapshots] == [("sync", snapshot_file(folder, 1)), ("sync", folder / "snapshots")]
+    assert commit[0] == "commit"
