@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,6 +105,7 @@ def serve(
     load: Callable[[], Stage] = tiny_stage,
     allowed_hosts: tuple[str, ...] = (),
     is_warm: bool = True,
+    send_buffer: int | None = None,
     **limits: Any,
 ) -> Iterator[Running]:
     defaults: dict[str, Any] = {"max_takes": 4, "least_lead": 30.0, "most_lead": 30.0}
@@ -119,6 +121,8 @@ def serve(
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     _wait(lambda: server.started)
+    if send_buffer is not None:  # what is accepted later inherits it
+        server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
         running = Running(port, assembled.service, tokens[0] if tokens else None)
