@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from longtake.enhance.upscale import Kernel, upscale
+from longtake.enhance.upscale import Canvas, Kernel
 from longtake.enhance.window import Course
 from longtake.errors import UserError
 from longtake.models.codec import Codec, frames_for_latents
@@ -91,12 +91,11 @@ class Enhancement:
         codec: Codec,
         stream: LatentStream,
         *,
-        width: int,
-        height: int,
+        canvas: Canvas,
         fps: float,
         kernel: Kernel = "lanczos",
     ) -> None:
-        self.width, self.height, self.fps = width, height, fps
+        self.canvas, self.fps = canvas, fps
         self.stream = stream
         self._pictures, self._codec, self._kernel = pictures, codec, kernel
         self._device = next(codec.parameters()).device
@@ -104,6 +103,16 @@ class Enhancement:
         self._waiting: list[NDArray[np.uint8]] = []
         self._done: list[Tensor] = []
         self._progress = _Progress()
+
+    @property
+    def width(self) -> int:
+        """Pixels of the frames that come out."""
+        return self.canvas.inner_width
+
+    @property
+    def height(self) -> int:
+        """Pixels of the frames that come out."""
+        return self.canvas.inner_height
 
     @property
     def delay_frames(self) -> int:
@@ -145,7 +154,7 @@ class Enhancement:
 
     def _encode(self, count: int) -> None:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
-        large = upscale(np.stack(taken), self.width, self.height, self._kernel)
+        large = self.canvas.fill(np.stack(taken), self._kernel)
         latents = self._codec.encode(torch.from_numpy(large)[None].to(self._device), self._state)
         self._done += self.stream.push(latents.to("cpu", torch.float32))
 
@@ -167,7 +176,7 @@ class Enhancement:
     def _show(self, latents: Tensor) -> EnhancedChunk:
         progress = self._progress
         pixels = self._codec.decode(latents.to(self._device), self._state).cpu().numpy()[0]
-        frames = pixels[: progress.pulled - progress.shown]
+        frames = np.ascontiguousarray(self.canvas.cut(pixels[: progress.pulled - progress.shown]))
         chunk = EnhancedChunk(
             index=progress.chunks, frames=frames, start_frame=progress.shown, fps=self.fps, latents=latents
         )
@@ -205,7 +214,13 @@ class Enhancement:
     def _kind(self) -> list[int]:
         """What must be the same for a snapshot to fit."""
         course = self.stream.course
-        sizes = [course.steps, course.tiling.length, course.tiling.overlap, self.width, self.height]
+        sizes = [
+            course.steps,
+            course.tiling.length,
+            course.tiling.overlap,
+            self.canvas.width,
+            self.canvas.height,
+        ]
         return [MODES.index(self.stream.mode), *sizes]
 
 

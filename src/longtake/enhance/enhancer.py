@@ -17,6 +17,7 @@ from longtake.enhance.live import Live
 from longtake.enhance.opening import enhancer_in, find_enhancer, open_enhancer
 from longtake.enhance.settings import EnhanceSettings
 from longtake.enhance.spec import EnhancerSpec
+from longtake.enhance.upscale import Canvas
 from longtake.enhance.wavefront import Wavefront
 from longtake.enhance.window import Course
 from longtake.errors import UserError
@@ -82,12 +83,10 @@ class Enhancer:
             thresholds=blending.thresholds(seed, tiling.overlap),
             start_scale=self.spec.start_scale,
         )
-        pictures, width, height = _measured(read_frames(_frames(video)))
-        width, height = self.size(width, height, settings)
+        pictures, *given = _measured(read_frames(_frames(video)))
+        canvas = Canvas.around(*self.size(*given, settings), *given)
         stream = Wavefront(course) if settings.mode == "exact" else Live(course)
-        return Enhancement(
-            pictures, self.codec, stream, width=width, height=height, fps=fps, kernel=settings.kernel
-        )
+        return Enhancement(pictures, self.codec, stream, canvas=canvas, fps=fps, kernel=settings.kernel)
 
 
 def _frames(video: Iterable[Any]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from longtake.enhance.levels import Level
 from longtake.enhance.places import shared
 from longtake.enhance.refiner import PUBLISHED_FILE, check_rows, fill_refiner, refiner_unet
-from longtake.enhance.spec import EnhancerSpec
+from longtake.enhance.spec import EnhancerSpec, FlowSpec
 from longtake.models.clip_text import ClipTextEncoder
 from longtake.models.codec import Codec
 from longtake.models.containers import open_container
@@ -92,14 +92,15 @@ def open_unet(
 
     Raises UserError for what is missing or damaged.
     """
-    is_refiner = spec.backbone == "refiner"
+    is_refiner, schedule = spec.backbone == "refiner", spec.schedule
+    assert not isinstance(schedule, FlowSpec)  # `EnhancerSpec` refuses it
     unet = _refiner(folder, dtype) if is_refiner else _stock(folder / "unet", dtype)
     text = ClipTextEncoder.from_files(shared(folder, "text_encoder"), shared(folder, "tokenizer"), dtype)
     codec = KlCodec.from_pretrained(shared(folder, "vae", "codec"), dtype).to(device)
     denoiser = UNetDenoiser(
         unet=unet.eval().requires_grad_(False).to(device),
         text_encoder=text.to(device),
-        prediction=spec.schedule.prediction,
+        prediction=schedule.prediction,
         guidance_scale=spec.guidance_scale,
         guidance_rescale=spec.guidance_rescale,
         is_refiner=is_refiner,
