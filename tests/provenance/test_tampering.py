@@ -100,10 +100,11 @@ def test_bits_that_mean_nothing_count_too(path: Path, signed: bytes, stream: Par
             label - 1,
             film.index(b"c2pa.claim.v2\0") - 2,
         ]
-        if film is signed:
-            places += [film.index(b"moov") - 5, film.index(b"pad") + 2]
         for place in places:
             assert problem(path, flipped(film, place, 7)), f"byte {place - start} of the box"
+    padding = signed.rindex(b"cpad", 0, signed.index(b"moov"))
+    for place in (padding + 3, signed.index(b"moov") - 5):  # its name, and what fills it
+        assert problem(path, flipped(signed, place)), f"byte {place - padding} of the padding"
 
 
 def test_a_dropped_segment_is_named(path: Path, stream: Parts) -> None:
