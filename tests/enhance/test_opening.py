@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import longtake
 from longtake.cli import main
 from longtake.enhance.enhancer import Enhancer
 from longtake.enhance.opening import find_enhancer
+from longtake.enhance.spec import read_spec
 from longtake.errors import UserError
 from longtake.media import FragmentedMp4Writer, VideoFormat, read_video
 from longtake.pipeline import Pipeline
 from tests.enhance.tiny import clip, tiny_enhancer_folder
 from tests.tiny import tiny_folder
 
+SPECS = Path(longtake.__file__).parent / "enhance" / "specs"
 pytestmark = pytest.mark.filterwarnings("ignore:the enhancer of tiny was trained at")
 
 
@@ -59,6 +62,18 @@ def test_a_model_without_an_enhancer_is_refused(tmp_path: Path) -> None:
 
 def test_an_enhancer_is_found_by_its_own_folder_too(model: Path) -> None:
     assert find_enhancer(model) == find_enhancer(model / "enhancer") == model / "enhancer"
+
+
+def test_published_unets_need_no_spec_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text("{}")
+    assert find_enhancer(tmp_path) == tmp_path
+    with pytest.raises(UserError, match=r"holds no|cannot be|is missing"):
+        Enhancer.from_pretrained(tmp_path)
+    shipped = {path.stem: read_spec(path) for path in SPECS.glob("*.yaml")}
+    assert shipped["unet"].backbone == "unet"
+    assert shipped["refiner"].schedule.kind == "dpm-sde"
+    assert {(spec.window, spec.overlap, spec.non_commercial) for spec in shipped.values()} == {(24, 8, True)}
 
 
 def test_a_wrong_field_names_file_and_field(tmp_path: Path) -> None:

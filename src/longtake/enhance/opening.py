@@ -14,13 +14,14 @@ import torch
 
 from longtake.enhance.denoiser import Denoiser
 from longtake.enhance.places import shared
+from longtake.enhance.refiner import PUBLISHED_FILE
 from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, read_spec
 from longtake.enhance.wan import WanDenoiser
 from longtake.errors import UserError
 from longtake.models.codec import Codec
 from longtake.models.codecs import open_codec
 from longtake.models.device import compute_device, compute_dtype
-from longtake.models.hub import look_up, presets
+from longtake.models.hub import PRESET_FILE, look_up, presets
 from longtake.models.text import EmbeddingCache, TextEncoder
 from longtake.models.wan import WanTransformer
 
@@ -30,10 +31,21 @@ FOLDER = "enhancer"
 def find_enhancer(model: str | Path) -> Path:
     """The folder of a model's enhancer. Raises UserError when it has none, or the model is unknown."""
     path = Path(model)
-    if str(model) not in presets() and (path / SPEC_FILE).is_file():
+    if str(model) not in presets() and _spec_file(path) is not None:
         return path
     checkpoint = look_up(model)
     return enhancer_in(checkpoint.folder, checkpoint.preset.name)
+
+
+def _spec_file(folder: Path) -> Path | None:
+    """The spec of an enhancer's folder: its own, or ours for a 3-D UNet that was published without one."""
+    if (folder / SPEC_FILE).is_file():
+        return folder / SPEC_FILE
+    specs = Path(str(files("longtake.enhance"))) / "specs"
+    if (folder / PUBLISHED_FILE).is_file():
+        return specs / "refiner.yaml"
+    is_bare = (folder / "unet" / "config.json").is_file() and not (folder / PRESET_FILE).is_file()
+    return specs / "unet.yaml" if is_bare else None
 
 
 def enhancer_in(model: Path | None, name: str) -> Path:
