@@ -47,9 +47,10 @@ def tiny_clip_text(config: UNetConfig = TINY_UNET) -> ClipTextEncoder:
             hidden_size=config.cross_attention_dim,
             intermediate_size=16,
             num_hidden_layers=2,
-            num_attention_heads=2,
+            num_attention_heads=1,
             max_position_embeddings=config.text_tokens,
             vocab_size=len(tokenizer),
+            hidden_act="gelu",
             bos_token_id=0,
             eos_token_id=1,
         )

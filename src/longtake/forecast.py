@@ -22,6 +22,7 @@ from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
 from longtake.models.image_encoder import parameters_of
+from longtake.models.kl_codec import KlCodec
 from longtake.models.lora import linear_layers
 from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
@@ -33,6 +34,8 @@ from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
 from longtake.models.text import MAX_LENGTH
 from longtake.models.text_weights import reading_dtype
 from longtake.models.tiled_codec import Tiling
+from longtake.models.unet.config import UNetConfig
+from longtake.models.unet.plan import streaming_need
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
@@ -54,6 +57,8 @@ def forecast(
 
     Works for models that are not on disk. Raises UserError for a size off the model's grid.
     """
+    if checkpoint.preset.architecture == "unet":
+        return _streaming(checkpoint, width, height, dtype, device)
     config = _network(checkpoint)
     sizes = _sizes(config)
     blank = blank_codec(_config(checkpoint, codec_part(checkpoint, codec)), codec)
@@ -90,6 +95,34 @@ def forecast(
     )
 
 
+def _streaming(
+    checkpoint: Checkpoint, width: int, height: int, dtype: torch.dtype, device: torch.device
+) -> MemoryPlan:
+    """Of a StreamingT2V: everything stays where it computes, and nothing of it is fetched layer by layer."""
+    values, policy = _config(checkpoint, "transformer"), checkpoint.preset.policy
+    config = UNetConfig() if values is None else UNetConfig.from_dict(values)
+    codec = KlCodec.blank(_config(checkpoint, "codec"))
+    stride = codec.spatial_stride
+    check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
+    branches = 1 if policy.guidance_scale == 1 else 2
+    need = streaming_need(config, height // stride, width // stride, dtype, branches=branches)
+    whole, tiled = _codec_needs(codec, policy.block, width, height, dtype, device)
+    return MemoryPlan(
+        blocks=0,
+        matrices=0,
+        outer=need.network,
+        layers=1,
+        kv=0,
+        context=0,
+        work=need.work,
+        text=need.text_encoder,
+        text_work=0,
+        image=need.image_encoder,
+        codec=whole,
+        tiled_codec=tiled,
+    )
+
+
 def layer_shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
     """Shape of every linear layer of a model's transformer, by name; from its config alone."""
     with torch.device("meta"):
@@ -105,6 +138,9 @@ def formats(device: torch.device) -> tuple[Weights, ...]:
 
 def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype) -> int:
     """Bytes that a take needs in any case, weights and past alone; found at once, while `forecast` takes seconds."""
+    if checkpoint.preset.architecture == "unet":
+        place = checkpoint.parts.get("transformer")
+        return 0 if place is None else place.num_bytes
     config = _network(checkpoint)
     stride = spatial_stride(_config(checkpoint, "codec"))
     check_grid(checkpoint.preset, width, height, stride * config.patch_size[1])
@@ -125,6 +161,8 @@ def choose(
 ) -> Profile:
     """The fastest profile that fits here; the plain one where there is no doubt, without a plan."""
     free = free_bytes(device)
+    if checkpoint.preset.architecture == "unet":
+        return RESIDENT  # it knows no other
     if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
         return RESIDENT
     plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device, codec=codec)

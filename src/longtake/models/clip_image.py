@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from longtake.models.clip_text import number_positions
 from longtake.models.containers import open_container
 from longtake.models.files import load_strict, read_json
 
@@ -55,6 +56,7 @@ class ClipImageEncoder(nn.Module):
         values = {key: value for key, value in (config or VIT_H).items() if not key.startswith("_")}
         with torch.device("meta"):
             encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**values))
+        number_positions(encoder)
         return cls(encoder.eval().requires_grad_(False))
 
     @classmethod

@@ -25,7 +25,7 @@ from longtake.models.tokenizer import TOKENIZER_FILES, read_tokenizer
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
-__all__ = ["SD2", "ClipTextEncoder", "read_clip_tokenizer", "without_wrapper"]
+__all__ = ["SD2", "ClipTextEncoder", "number_positions", "read_clip_tokenizer", "without_wrapper"]
 
 SD2: dict[str, Any] = {
     "hidden_size": 1024,
@@ -60,6 +60,7 @@ class ClipTextEncoder(nn.Module):
         values = {key: value for key, value in (config or SD2).items() if not key.startswith("_")}
         with torch.device("meta"):
             encoder = CLIPTextModel(CLIPTextConfig(**values))
+        number_positions(encoder)
         return cls(encoder.eval().requires_grad_(False), tokenizer)
 
     @classmethod
@@ -95,8 +96,7 @@ class ClipTextEncoder(nn.Module):
     def encode_mix(self, mix: Sequence[tuple[str, float]]) -> Tensor:
         """One embedding `[1, L, D]` of several prompts, each with its share of 1."""
         shares = torch.tensor([share for _, share in mix], device=self.encoder.device)
-        blended = (shares[:, None, None] * self.encode([prompt for prompt, _ in mix])).sum(0, keepdim=True)
-        return blended
+        return (shares[:, None, None] * self.encode([prompt for prompt, _ in mix])).sum(0, keepdim=True)
 
     def _encoded(self, prompt: Prompt) -> Tensor:
         length = len(self.tokenizer(prompt.text, verbose=False)["input_ids"])
@@ -117,6 +117,14 @@ class ClipTextEncoder(nn.Module):
         if not prompt.weights:
             return rows
         return rows * rows.new_tensor(prompt.of_tokens(coded["offset_mapping"]))[:, None]
+
+
+def number_positions(encoder: nn.Module) -> None:
+    """Give a network made without contents its table of positions, which is in no file."""
+    for module in encoder.modules():
+        if "position_ids" in dict(module.named_buffers(recurse=False)):
+            count = module.get_buffer("position_ids").shape[-1]
+            module.register_buffer("position_ids", torch.arange(count)[None], persistent=False)
 
 
 def read_clip_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

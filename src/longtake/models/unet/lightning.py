@@ -8,6 +8,7 @@ that it names, is run.
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,14 @@ from longtake.errors import UserError
 from longtake.models.files import read_pt
 
 
-class Inert(dict[Any, Any]):
-    """Stands for an object of a class that is not loaded; forgets all that it is given."""
+class Inert:
+    """Stands for an object of a class that is not loaded. What may be filled like a dictionary becomes a plain one."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__()
-
-    def __setitem__(self, key: object, value: object) -> None:
-        """Nothing is kept."""
+    def __new__(cls, *args: object) -> Any:
+        """PyTorch's reader fills nothing but dictionaries, and those that are filled are made of nothing."""
+        return object.__new__(cls) if args else OrderedDict()
 
     def __setstate__(self, state: object) -> None:
-        """Nothing is kept."""
-
-    def append(self, value: object) -> None:
         """Nothing is kept."""
 
 
