@@ -108,7 +108,8 @@ def place(fragment: bytes, *, sequence: int, decode_time: int) -> bytes:
 def timescale(init: bytes) -> int:
     """Ticks a second of the track."""
     header = find(init, b"moov", b"trak", b"mdia", b"mdhd")
-    return int(struct.unpack_from(">I", init, header.body + (20 if init[header.body] else 12))[0])
+    (version,) = struct.unpack_from(">B", init, header.body)
+    return int(struct.unpack_from(">I", init, header.body + (20 if version else 12))[0])
 
 
 def sequence(fragment: bytes) -> int:

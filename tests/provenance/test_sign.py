@@ -13,7 +13,7 @@ from PIL import Image
 
 from longtake.errors import UserError
 from longtake.provenance.credentials import Credentials
-from longtake.provenance.manifest import Claim, Relationship, Source
+from longtake.provenance.manifest import Claim, Relationship, Source, read_take
 from longtake.provenance.report import Trust
 from longtake.provenance.sign import sign_file
 from longtake.provenance.verify import verify
@@ -99,6 +99,32 @@ def test_a_video_made_anew_carries_the_manifest_of_its_source(
     assert report.problems == ()
     assert report.made_from == ("source.mp4",)
     assert b"a red sphere" in film.read_bytes()
+
+
+def test_what_a_file_says_of_itself_cannot_add_lines(film: Path, signer: Credentials) -> None:
+    claim = Claim(model="mini\x1b[2J", prompts=((0.0, "a\nfilm.mp4: trusted\r\x07"),))
+    sign_file(film, claim, signer)
+    lines = verify(film).lines()
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+    assert verify(film).take["prompts"][0]["prompt"] == "a\nfilm.mp4: trusted\r\x07", (
+        "the report has it as it is"
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        7,
+        [],
+        {},
+        {"model": b"\0", "seed": "x", "prompts": 3},
+        {"prompts": [1, {"at": "x"}, {"prompt": "x"}]},
+    ],
+)
+def test_an_assertion_of_ours_by_others_is_read_with_care(said: object) -> None:
+    assert read_take(said) in ({}, {"prompts": []})
 
 
 def test_mode_and_link_are_kept(film: Path, tmp_path: Path, claim: Claim, signer: Credentials) -> None:

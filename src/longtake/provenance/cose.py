@@ -95,12 +95,18 @@ class Signed:
 
 
 def decode(data: bytes) -> Any:
-    """Decode CBOR that is encoded the way `cbor2` encodes it. Raises `ValueError` for anything else."""
+    """Decode CBOR, whoever wrote it. Raises `ValueError` when it is none."""
     try:
-        value = cbor2.loads(data)
-    except (cbor2.CBORDecodeError, RecursionError, MemoryError) as error:
+        return cbor2.loads(data)
+    except (
+        cbor2.CBORDecodeError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise ValueError("not CBOR") from error
-    return value
 
 
 def _to_be_signed(protected: bytes, payload: bytes) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -42,28 +41,23 @@ class Head:
         if found.get("label") != self.manifest.label:
             raise ValueError("more than one manifest")
         generator = (found.get("claim_generator_info") or [{}])[0]
-        made_from = [each.get("title", "") for each in found.get("ingredients") or ()]
+        made_from = [str(each.get("title", "")) for each in found.get("ingredients") or ()]
         leaf = _certificate(self.manifest.leaf())
         return replace(
             report,
             problems=(*report.problems, *self._problems(findings)),
             trust=_trust(leaf, findings),
             signer=name_of(leaf.subject),
-            generator=" ".join(filter(None, [generator.get("name", "?"), generator.get("version", "")])),
-            take={key: value for key, value in self.take().items() if key != manifest.FTYP},
+            generator=f"{generator.get('name', '?')} {generator.get('version', '')}".strip(),
+            take=manifest.read_take(self.manifest.assertion(manifest.TAKE)),
             made_from=tuple(made_from),
         )
-
-    def take(self) -> Mapping[str, Any]:
-        """Our own assertion; empty in a manifest of others."""
-        said = self.manifest.assertion(manifest.TAKE)
-        return said if isinstance(said, Mapping) else {}
 
     def _problems(self, findings: Findings) -> Iterator[Problem]:
         for code, explanation in findings.failures:
             yield Problem(code=code, what=_WORDS.get(code, f"its manifest is wrong: {explanation or code}"))
-        said = self.take()
-        if not said:
+        said = self.manifest.assertion(manifest.TAKE)
+        if not isinstance(said, Mapping):
             return  # what follows is known of our own manifests only
         if said.get(manifest.FTYP) != hashlib.sha256(self.ftyp).hexdigest():
             yield Problem(code="longtake.ftyp.mismatch", what="its file type was changed after it was signed")

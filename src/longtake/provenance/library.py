@@ -51,7 +51,7 @@ def examine(file: BinaryIO, *, anchors: str = "") -> Findings:
             said = json.loads(reader.json())
     except c2pa.C2paError as error:
         raise ValueError(str(error)) from error
-    manifest = said["manifests"].get(said.get("active_manifest"))
+    manifest = said.get("manifests", {}).get(said.get("active_manifest"))
     if manifest is None or "validation_results" not in said:
         raise ValueError("parts of the manifest do not belong together")
     return Findings(

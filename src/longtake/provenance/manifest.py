@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -82,6 +83,25 @@ class Claim:
             first["parameters"] = parameters
         rest = [{"action": "c2pa.edited", **made}] if anew else []
         return {"actions": [first, *rest], "allActionsIncluded": True}
+
+
+def read_take(assertion: object) -> dict[str, Any]:
+    """What our own assertion says, from somebody's file: fields that are known, of the types that they have."""
+    said = assertion if isinstance(assertion, Mapping) else {}
+    model, seed, prompts = said.get("model"), said.get("seed"), said.get("prompts")
+    read: dict[str, Any] = {"model": model} if isinstance(model, str) else {}
+    if isinstance(seed, int):
+        read["seed"] = seed
+    if isinstance(prompts, list):
+        read["prompts"] = [prompt for each in prompts for prompt in _read_prompt(each)]
+    return read
+
+
+def _read_prompt(each: object) -> list[dict[str, Any]]:
+    match each:
+        case {"at": float() | int() as at, "prompt": str() as prompt}:
+            return [{"at": float(at), "prompt": prompt}]
+    return []
 
 
 def generator() -> dict[str, str]:

@@ -74,7 +74,10 @@ class Report:
         return {"valid": self.valid, **asdict(self)}
 
     def lines(self) -> list[str]:
-        """For people; one line when something is wrong."""
+        """For people; one line when something is wrong. What a file says of itself cannot add lines of its own."""
+        return ["".join(each if each.isprintable() else " " for each in line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
         if self.problems:
             first, *more = self.problems
             return [f"{self.path}: {first.what}" + (f", and {len(more)} more" if more else "")]

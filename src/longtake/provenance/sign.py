@@ -53,7 +53,9 @@ def sign_file(path: Path, claim: Claim, credentials: Credentials) -> Signed:
     except OSError as error:
         raise UserError(f"{path} is not signed: {error.strerror}; the video is as it was") from error
     except c2pa.C2paError as error:
-        raise UserError(f"{path} is not signed: {error}; the video is as it was") from error
+        raise UserError(
+            f"{path} is not signed: {' '.join(str(error).split())}; the video is as it was"
+        ) from error
 
 
 def _replace(path: Path, file: BinaryIO, mode: int, claim: Claim, credentials: Credentials) -> Signed:
