@@ -1,4 +1,4 @@
-"""The log of a run: `log.jsonl`, one JSON object a line, and the plot made from it.
+"""The log of a run: `log.jsonl`, one JSON object a line, the plot made from it, and the same for TensorBoard.
 
 Kinds of line: `leg` (a start or resume, with the hardware), `train`, `validation`.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from longtake.train.board import Board
 
 __all__ = ["RunLog", "hardware"]
 
@@ -35,15 +37,19 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "log.jsonl"
+        self._board: Board | None = None
 
     def write(self, record: Mapping[str, object]) -> None:
         """Append one line."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self._board is not None:
+            self._board.add(record)
 
     def leg(self, step: int) -> None:
         """Note that a leg begins."""
+        self._board = Board(self.folder, step)
         self.write({"kind": "leg", "step": step, "hardware": hardware(), "torch": str(torch.__version__)})
 
     def records(self) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def shard(transformer: WanTransformer, mesh: DeviceMesh) -> None:
             register_fsdp_forward_method(block.attn2, method)
         fully_shard(block, mesh=mesh)
     fully_shard(transformer.condition_embedder.text_embedder, mesh=mesh)
-    fully_shard(transformer, mesh=mesh)
+    fully_shard(transformer, mesh=mesh, reshard_after_forward=True)  # whoever asks gets shards
     if transformer.device.type != "meta":
         _first_pass(transformer)
 
