@@ -45,6 +45,7 @@ _OF_MEDIA = (
     "completed_event_ids",
     "source_frames",
     "timings",
+    "ready_at",
     "drift",
 )
 
@@ -75,6 +76,7 @@ REPLIES: dict[str, dict[str, Any]] = {
         completed_event_ids=_TEXTS,
         source_frames=_or_none({"type": "array", "items": _WHOLE, "minItems": 2, "maxItems": 2}),
         timings=_or_none(_OBJECT),
+        ready_at=_or_none(_NUMBER),
         drift=_or_none(_OBJECT),
     ),
     "session.interaction.queued": _says(

@@ -142,6 +142,7 @@ class Screening:
             "completed_event_ids": effect.completed,
             "source_frames": made.source_frames,
             "timings": made.timings,
+            "ready_at": time.time() - (time.monotonic() - made.ready_at),
             "drift": made.drift,
         }
         self._audience.tell(
@@ -346,6 +347,7 @@ def chunk_message(index: int, media_time: float, num_frames: int, segment: bytes
         "completed_event_ids": [],
         "source_frames": None,
         "timings": None,
+        "ready_at": None,
         "drift": None,
     }
 
