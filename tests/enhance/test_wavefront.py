@@ -45,6 +45,13 @@ def test_every_length_comes_out_whole() -> None:
             assert stream(course("flow", BLENDINGS[name]), video(total)).shape[2] == total
 
 
+def test_both_forms_are_one_where_the_solver_remembers_nothing() -> None:
+    clean = video(19)
+    for solver, is_same in (("flow", True), ("ddim", True), ("dpm", False)):
+        one, other = (stream(course(solver, Blending(target=target)), clean) for target in ("x0", "previous"))  # type: ignore[arg-type]
+        assert torch.allclose(one, other, atol=1e-5) == is_same, solver
+
+
 def test_grouping_of_what_comes_in_changes_nothing() -> None:
     plain, clean = course("ddim"), video(21)
     one_by_one = stream(plain, clean)
