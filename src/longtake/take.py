@@ -166,7 +166,7 @@ class Take:
             fps=self.engine.fps,
             receipts=undecoded.receipts,
             timings=undecoded.timings,
-            latents=undecoded.latents.cpu(),
+            latents=self._decoding.to_cpu(undecoded.latents),
             anchors=undecoded.anchors,
         )
         state.shown += len(chunk.frames)

@@ -46,8 +46,8 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 """Of each colour, as CLIP was trained."""
 
 _CONFIG = "config.json"
-_COUNTED = "embeddings.position_ids"
-"""A table of numbers from 0 on that older files hold; the network makes its own."""
+_NOT_READ = ("embeddings.position_ids", "visual_projection.weight")
+"""Of some files: a table of numbers from 0 on, which the network makes itself, and what leads away from the tokens."""
 
 
 class ImageEncoder(nn.Module):
@@ -82,8 +82,7 @@ class ImageEncoder(nn.Module):
         encoder = _blank(sizes)
         prefix = PREFIX if any(name.startswith(PREFIX) for name in encoder.state_dict()) else ""
         plain = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
-        plain.pop(_COUNTED, None)
-        state = {f"{prefix}{name}": tensor for name, tensor in plain.items()}
+        state = {f"{prefix}{name}": tensor for name, tensor in plain.items() if name not in _NOT_READ}
         load_strict(encoder, state, source=path, assign=True)
         _count_positions(encoder)
         move(encoder, device or torch.device("cpu"), dtype)
