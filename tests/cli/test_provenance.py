@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import longtake
 from longtake.media import FragmentedMp4Writer, VideoFormat
 from tests.provenance.certificates import DAY, NOW, issue, new_key, write_chain, write_key
 
@@ -32,7 +33,7 @@ def test_what_generate_writes_is_signed(run, tiny: Path) -> None:
         "take.mp4: as it was signed",
         "signed by longtake development certificate (development certificate: anyone can make one, "
         "so it shows that nothing was changed, not who made it)",
-        "made by longtake 0.1.0 with tiny, seed 7",
+        f"made by longtake {longtake.__version__} with tiny, seed 7",
         f'"{PROMPT}" from 0 s',
     ]
     report = json.loads(run("provenance", "take.mp4", "--json").stdout)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import struct
+import subprocess
 import sys
 import time
 import tracemalloc
@@ -164,6 +165,13 @@ def test_what_was_signed_outside_the_time_of_the_key_is_reported(
     assert problem.what == "segment 2 was signed when its key was not valid"
 
 
+def test_a_clock_that_is_put_back_spoils_nothing(unsigned: Parts, claim: Claim, signer: Credentials) -> None:
+    now = [time.time()]
+    live = LiveSigner(unsigned.init, claim, signer, clock=lambda: now[0])
+    now[0] -= 30
+    assert not receiver(live.init).check(live.sign(unsigned.segments[0]))
+
+
 def test_memory_stays_flat(unsigned: Parts, claim: Claim, signer: Credentials) -> None:
     live = LiveSigner(unsigned.init, claim, signer)
     verifier = receiver(live.init)
@@ -184,8 +192,6 @@ def test_memory_stays_flat(unsigned: Parts, claim: Claim, signer: Credentials) -
 
 def test_signing_a_stream_needs_no_native_library() -> None:
     """The signer is a few Python files: `c2pa` loads when a file is signed or checked."""
-    import subprocess
-
     code = "import sys, longtake.provenance.live; sys.exit('c2pa' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -80,11 +80,11 @@ class LiveSigner:
         Returns:
             `emsg moof mdat`.
         """
-        number, moment = boxes.sequence(segment), int(self._clock())
+        moment = int(max(self._clock(), self._session.created.timestamp()))  # clocks are put back
+        number = boxes.sequence(segment)
         assert number >= self._session.first, f"segment {number} comes before {self._session.first}"
-        blank = self._event(
-            segment, number, moment, bytes(content.DIGEST_SIZE)
-        )  # for its size: it moves what is hashed
+        blank = self._event(segment, number, moment, bytes(content.DIGEST_SIZE))
+        # What is hashed holds the places of the boxes, and the event moves them.
         event = self._event(segment, number, moment, content.segment_digest(segment, start=len(blank)))
         assert len(event) == len(blank)
         return event + segment
