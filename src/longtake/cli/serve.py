@@ -101,7 +101,7 @@ def studio(
     max_takes: Takes = None,
     open_page: Annotated[bool, Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open the studio: make, watch, steer, rewind and branch takes in the browser, on this machine.
+    """Open the studio, to make and steer takes in the browser.
 
     \b
     longtake studio
