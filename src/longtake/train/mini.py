@@ -171,7 +171,10 @@ class Mini:
         figures = {
             f"sigma_{level}": float(row.mean()) for level, row in zip(VALIDATION_SIGMAS, table, strict=True)
         }
-        return figures | {"seen": float(table[:, ~unseen].mean()), "held_out": float(table[:, unseen].mean())}
+        for name, which in (("seen", ~unseen), ("held_out", unseen)):
+            if which.any():
+                figures[name] = float(table[:, which].mean())
+        return figures
 
     @torch.no_grad()
     def sample(self, weights: Mapping[str, Tensor], frames: int, path: Path) -> None:

@@ -127,7 +127,8 @@ class LatentSet:
         self.names = tuple(names) if names is not None else shard_names(folder)
         if not self.names:
             raise UserError(
-                f"{folder} holds no finished shard; make the set: longtake train latents --out {folder}"
+                f"{folder} holds no finished shard; make the set: longtake train latents --out {folder}, "
+                f"or of your videos: longtake data prepare VIDEOS --out {folder}"
             )
         self.shards = tuple(Shard(folder, name) for name in self.names)
 

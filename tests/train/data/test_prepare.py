@@ -16,6 +16,7 @@ from longtake.errors import UserError
 from longtake.models.hub import find
 from longtake.models.text import EmbeddingCache
 from longtake.train import shard_file
+from longtake.train.config import Stage
 from longtake.train.data import making
 from longtake.train.data.app import app
 from longtake.train.data.config import DataConfig, native
@@ -23,9 +24,12 @@ from longtake.train.data.cutting import encode, whole_clips
 from longtake.train.data.parts import text_encoder_of
 from longtake.train.data.prepare import Summary, prepare
 from longtake.train.data.sources import find_sources
+from longtake.train.device import choose_compute
+from longtake.train.mini import Mini
 from longtake.train.store import VALIDATION, LatentSet
 from tests.tiny import tiny_folder, tiny_patch_codec
 from tests.train.data.footage_sets import add_to_tar, config, folder, ramp, video
+from tests.train.sets import WORDS, tiny_config
 
 CPU = torch.device("cpu")
 
@@ -60,6 +64,17 @@ def test_a_folder_becomes_a_set_that_training_reads(model: Path, tmp_path: Path)
     aside = {r.attributes["video"] for r in LatentSet(tmp_path / "set", [VALIDATION]).shards[0].records}
     assert aside
     assert not aside & {video for video, _ in places(tmp_path / "set")}, "videos set aside are not trained on"
+
+
+def test_recipes_made_for_toybox_train_on_it(model: Path, tmp_path: Path) -> None:
+    source = folder(tmp_path / "videos", {f"{name}.mp4": 10 for name in "abcd"})
+    make(source, tmp_path / "set", model)
+    stage = Stage(name="clips", steps=1, batch_size=2, frames=2, levels={1: 0.7, 3: 0.3})
+    mini = Mini(tiny_config(stages=(stage,)), tmp_path / "set", WORDS, choose_compute("cpu", "float32"))
+    assert torch.isfinite(mini.loss(stage, 0))
+    figures = mini.validate(dict(mini.networks.named_parameters()), frames=2)
+    assert np.isfinite(list(figures.values())).all(), figures
+    assert "seen" not in figures, "videos set aside were never trained on"
 
 
 def test_stored_latents_are_the_codecs_own(model: Path, tmp_path: Path) -> None:
