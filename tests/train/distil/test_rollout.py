@@ -137,6 +137,23 @@ def test_each_block_has_a_gradient_of_its_own() -> None:
     assert torch.allclose(whole, sum(parts), rtol=1e-3, atol=1e-4)  # type: ignore[arg-type]
 
 
+def test_what_a_block_has_seen_stays_as_it_was() -> None:
+    """Checkpointed blocks look at it again in the backward pass, when the memory holds later frames."""
+    student = backbone(1, trained=False)
+    own, rows = rollout(student.transformer), student.read(["a red sphere"])
+    memory, text = own.start(), own.read(rows)
+    for first in range(0, 8, 2):
+        block = range(first, first + 2)
+        context = memory.read(block, text).kv
+        assert context is not None
+        beside = Beside.of(context)
+        before = [kv.k.clone() for kv in beside.past]
+        made = own.block(memory, block, rows, text, NOISE, skipped=1, trained=False)
+        own.remember(memory, block, made, text, NOISE)
+        memory.read(range(first + 2, first + 4), text)
+        assert all(torch.equal(kv.k, k) for kv, k in zip(beside.past, before, strict=True)), block
+
+
 def test_a_cache_with_a_gradient_is_refused() -> None:
     past = KeyValue(torch.zeros(1, 4, 2, 12, requires_grad=True), torch.zeros(1, 4, 2, 12))
     with pytest.raises(AssertionError, match="gradient in the cache"):

@@ -20,6 +20,7 @@ from longtake.train.distil.lora import Unadapted, adapt
 from longtake.train.distil.self_forcing import SelfForcing
 from longtake.train.distil.stage import Roles
 from longtake.train.loop import Adversarial, Cadence, Run
+from longtake.train.optimise import WeightAverage
 from tests.train.distil.toys import COMPUTE, backbone, config, roles
 from tests.train.sets import write_set
 
@@ -198,3 +199,13 @@ def test_backward_simulation_takes_the_students_own_states(data: Path) -> None:
     assert states.shape == (1, 3, *shape[1:])
     assert not states.requires_grad
     assert torch.equal(states[:, 0], simulated.noise(shape, "student simulation", 0, 0))
+
+
+def test_an_average_of_fixed_decay_begins_at_its_update() -> None:
+    """Self-Forcing's: until the second update the weights themselves, then 0.75 of what was and 0.25 of what is."""
+    average = WeightAverage({"x": torch.tensor([8.0])}, 16.97, decay=0.75, first=2)
+    seen = []
+    for update, weight in enumerate((4.0, 12.0, 20.0, 0.0), start=1):
+        average.update({"x": torch.tensor([weight])}, update)
+        seen.append(float(average.values["x"]))
+    assert seen == [4.0, 12.0, 0.75 * 12 + 0.25 * 20, 0.75 * 14]

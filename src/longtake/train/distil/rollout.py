@@ -44,7 +44,7 @@ class Beside:
 
     @classmethod
     def of(cls, context: KVContext) -> Beside:
-        """A copy of what a memory gave: the memory goes on, the copy waits for the backward pass."""
+        """A copy of what a memory gave: the memory goes on, and checkpointed blocks are computed again much later."""
         past = tuple(KeyValue(kv.k.detach().clone(), kv.v.detach().clone()) for kv in context.known)
         return cls(grid=context.grid, positions=context.positions, past=past, bias=context.bias)
 
