@@ -12,6 +12,7 @@ from longtake.enhance.blending import BLENDINGS, Blending
 from longtake.enhance.wavefront import Wavefront
 from longtake.enhance.window import Course
 from longtake.errors import UserError
+from tests.enhance.tiny import tiny_denoiser
 from tests.enhance.toy import SOLVERS, course, video, whole_video
 
 EXCHANGING = [name for name, blending in BLENDINGS.items() if blending.exchanges]
@@ -43,6 +44,18 @@ def test_every_length_comes_out_whole() -> None:
     for total in range(6, 19):
         for name in BLENDINGS:
             assert stream(course("flow", BLENDINGS[name]), video(total)).shape[2] == total
+
+
+@torch.inference_mode()
+def test_a_wan_network_streams_as_in_the_whole_video_loop() -> None:
+    network = tiny_denoiser()
+    text = network.read("a red sphere")
+    clean = torch.randn(1, 4, 9, 4, 4, generator=torch.Generator().manual_seed(0))
+    for name in ("randomized", "randomized-x0-short", "average"):
+        plain = course("flow", BLENDINGS[name], length=4, overlap=2)
+        object.__setattr__(plain, "denoise", lambda x, level, frames: network.clean(x, level, text))
+        difference = (stream(plain, clean) - whole_video(plain, clean)).abs().max()
+        assert difference <= 1e-5, f"{name} differs by {difference}"
 
 
 def test_both_forms_are_one_where_the_solver_remembers_nothing() -> None:

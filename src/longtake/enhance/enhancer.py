@@ -83,8 +83,8 @@ class Enhancer:
             thresholds=blending.thresholds(seed, tiling.overlap),
             start_scale=self.spec.start_scale,
         )
-        pictures, *given = _measured(read_frames(_frames(video)))
-        canvas = Canvas.around(*self.size(*given, settings), *given)
+        pictures, width, height = _measured(read_frames(_frames(video)))
+        canvas = Canvas.around(*self.size(width, height, settings), width, height)
         stream = Wavefront(course) if settings.mode == "exact" else Live(course)
         return Enhancement(pictures, self.codec, stream, canvas=canvas, fps=fps, kernel=settings.kernel)
 
