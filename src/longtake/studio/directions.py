@@ -8,8 +8,8 @@ from typing import Any
 
 from longtake.timeline import Cue, Receipt, ReceiptStatus
 
-MOST_WAITING = 256
-"""Directions whose receipts are still to come; older ones are forgotten, their receipts come without an id."""
+MOST_WAITING = 64
+"""Directions whose receipts may still be to come."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,6 +65,10 @@ class Directions:
         self._waiting: list[Direction] = []
         self._active: str | None = None
 
+    def __len__(self) -> int:
+        """Directions whose receipts are still to come."""
+        return len(self._waiting)
+
     @property
     def active(self) -> list[str]:
         """The direction in force, if it is one that was given while the take runs."""
@@ -72,7 +76,7 @@ class Directions:
 
     def add(self, direction: Direction) -> None:
         """One was given."""
-        self._waiting = [*self._waiting[1 - MOST_WAITING :], direction]
+        self._waiting.append(direction)
 
     def drop(self, direction: Direction) -> None:
         """The take did not take it."""

@@ -10,10 +10,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from longtake.studio import protocol as say
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.guards.access import IDENTITY, PROTOCOL
+from longtake.studio.messages import error_message
 from longtake.studio.mime import mime_of
 from longtake.studio.pictures_in import PicturesIn
 from longtake.studio.recording import Recording
-from longtake.studio.screening import error_message
 from longtake.studio.seating import Seat, Usher
 from longtake.studio.service import Service
 from longtake.studio.starting import check_prompts
@@ -131,6 +131,8 @@ class Connection:
         while (parcel := await viewer.next()) is not None:
             await self._wire.deliver(parcel)
         screening = seat.screening
+        if viewer.is_overrun:
+            raise TimeoutError
         if not screening.over.is_set():
             return  # the viewer branches off
         if screening.failure is None:

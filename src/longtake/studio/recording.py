@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longtake.errors import UserError
 from longtake.journal import Library
-from longtake.studio.screening import chunk_message
+from longtake.studio.messages import chunk_message
 from longtake.studio.viewers import Parcel
 
 

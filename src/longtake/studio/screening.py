@@ -13,9 +13,10 @@ from typing import Any
 from longtake.errors import UserError
 from longtake.studio.admission import Admission, Lease
 from longtake.studio.config import Limits
-from longtake.studio.directions import Direction, Directions
+from longtake.studio.directions import MOST_WAITING, Direction, Directions
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.events import Begun, Ended, Event, Failed, Made, Rewound
+from longtake.studio.messages import error_message, made_message, stats_message
 from longtake.studio.orders import Order
 from longtake.studio.pictures import LivePictures
 from longtake.studio.telemetry import Metrics, log
@@ -135,20 +136,25 @@ class Screening:
         for lag in effect.lags:
             self._steer_seconds = lag
             self._house.metrics.direction.observe(lag)
-        message = chunk_message(made.index, made.media_time, made.num_frames, made.segment) | {
+        message = made_message(made) | {
             "epoch": self.epoch,
             "started_event_ids": effect.started,
             "active_event_ids": self._directions.active,
             "completed_event_ids": effect.completed,
-            "source_frames": made.source_frames,
-            "timings": made.timings,
-            "ready_at": time.time() - (time.monotonic() - made.ready_at),
-            "drift": made.drift,
         }
         self._audience.tell(
             Parcel(message=message, media=made.segment, start=made.media_time, ready_at=made.ready_at)
         )
-        self._tell(self._stats(made))
+        self._tell(
+            stats_message(
+                made,
+                self._making.standing(),
+                first_chunk_seconds=self._first_chunk_seconds,
+                steer_seconds=self._steer_seconds,
+                viewers=self.viewers,
+                pictures=self.pictures,
+            )
+        )
 
     def _book(self, made: Made) -> None:
         metrics, now = self._house.metrics, time.monotonic()
@@ -167,25 +173,6 @@ class Screening:
             metrics.missed.inc()
             metrics.stall.inc(made.late)
         self._house.admission.spend(self.who, made.compute)
-
-    def _stats(self, made: Made) -> dict[str, Any]:
-        standing, seconds = self._making.standing(), made.num_frames / made.fps
-        pictures = self.pictures
-        return {
-            "type": "session.stats",
-            "made": standing.made,
-            "playing": standing.playing,
-            "lead": standing.lead,
-            "allowed_lead": standing.allowed_lead,
-            "chunk_seconds": made.compute,
-            "speed": seconds / made.compute if made.compute else None,
-            "time_to_first_chunk": self._first_chunk_seconds,
-            "deadlines_missed": standing.deadlines_missed,
-            "stall_seconds": standing.stall_seconds,
-            "steer_seconds": self._steer_seconds,
-            "viewers": self.viewers,
-            "pictures": pictures and {"received": pictures.received, "dropped": pictures.dropped},
-        }
 
     def _rewound(self, event: Rewound) -> None:
         self.epoch += 1
@@ -244,6 +231,10 @@ class Screening:
 
     async def steer(self, prompt: str, transition: float, event_id: str | None) -> None:
         """Change the prompt from the next chunk on; all viewers are told. Raises Refused where that cannot be."""
+        if len(self._directions) >= MOST_WAITING:
+            raise Refused(
+                Reason.OVER_BUDGET, "many directions wait for their chunk; wait for a receipt", retry_after=1
+            )
         direction = Direction(
             prompt=prompt,
             transition=transition,
@@ -331,27 +322,3 @@ class Screening:
 
     def _tell(self, message: dict[str, Any]) -> None:
         self._audience.tell(Parcel(message=message))
-
-
-def chunk_message(index: int, media_time: float, num_frames: int, segment: bytes) -> dict[str, Any]:
-    """Announces the media of a chunk."""
-    return {
-        "type": "video.chunk_metadata",
-        "kind": "media",
-        "generation_chunk_index": index,
-        "media_time": media_time,
-        "num_frames": num_frames,
-        "byte_length": len(segment),
-        "started_event_ids": [],
-        "active_event_ids": [],
-        "completed_event_ids": [],
-        "source_frames": None,
-        "timings": None,
-        "ready_at": None,
-        "drift": None,
-    }
-
-
-def error_message(refused: Refused, *, event_id: str | None = None, fatal: bool = False) -> dict[str, Any]:
-    """An error on the live connection."""
-    return {"type": "error", **refused.to_dict(), "event_id": event_id, "fatal": fatal}

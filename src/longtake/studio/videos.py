@@ -180,7 +180,10 @@ class Videos:
 
     async def _note(self, note: Note) -> None:
         self._known[note.id] = note
-        await asyncio.to_thread(self._notes.write, note)
+        try:
+            await asyncio.to_thread(self._notes.write, note)
+        except OSError as failure:  # it will be made again after a restart
+            log("a note cannot be written", take=note.id, why=failure.strerror)
 
     def _leave(self, job: _Job) -> None:
         self._queue.pop(job.note.id, None)

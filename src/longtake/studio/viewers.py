@@ -38,6 +38,7 @@ class Viewer:
 
     def __init__(self, chunks: int) -> None:
         self.is_behind = True
+        self.is_overrun = False
         self.skipped = 0
         self._most = chunks
         self._waiting: deque[Parcel] = deque()
@@ -56,7 +57,8 @@ class Viewer:
         if parcel.media is not None and self._count_media() >= self._most:
             self._skip(parcel)
         if len(self._waiting) >= self._most * CONTROL:
-            self.close()
+            self.is_overrun = True
+            self.close(at_once=True)
             return
         self._waiting.append(parcel)
         self._news.set()
