@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from longtake.errors import UserError
 from longtake.models.attention import WholeClip, block_causal_mask
+from longtake.models.hub import presets
 from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.app import app
+from longtake.train.distil.config import distil_config
 from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, of_block, rollout_caches
+from longtake.train.stage_plan import stage_plan
 from tests.tiny import TINY_WAN, tiny_transformer
 
 
@@ -79,7 +85,10 @@ def test_shards_on_the_meta_device_are_what_is_planned() -> None:
     program = """
 import torch, torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
+from longtake.models.hub import presets
 from longtake.models.wan import WanConfig, WanTransformer
+from longtake.train.app import app
+from longtake.train.distil.config import distil_config
 from longtake.train.memory_plan import held
 from longtake.train.sharding import mesh_of, shard
 dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=8)
@@ -131,3 +140,33 @@ def test_every_block_of_a_rollout_keeps_its_past() -> None:
     row = 3 * 2 * 24 * 4
     cache = rollout_caches(config, tokens_of_block=10, blocks=4, window=30, bfloat16=False)
     assert cache == row * (30 + 0 + 10 + 20 + 20)
+
+
+def test_the_published_stage_of_wan_is_planned_without_its_weights() -> None:
+    recipe = distil_config("wan-1.3b-causvid")
+    one, eight = (stage_plan("dmd", recipe, gpus) for gpus in (1, 8))
+    network = presets()["wan2.1-t2v-1.3b"].network
+    assert network is not None
+    assert one.networks["student"].weights == 4 * network.parameters
+    assert eight.networks["student"].optimiser == pytest.approx(2 * 4 * network.parameters / 8, abs=8)
+    assert eight.networks["teacher"].gradients == 0
+    assert eight.networks["critic"].average == 0
+    assert eight.activations == one.activations, "each GPU has its own clips"
+    tokens = 21 * (480 // 16) * (832 // 16)
+    assert eight.activations["critic"] > network.num_layers * tokens * network.dim * 4
+    assert eight.total < one.total
+
+
+def test_rollouts_are_planned_with_their_caches_and_pairs_are_not_planned() -> None:
+    assert stage_plan("self-forcing", distil_config("wan-1.3b-self-forcing"), 8).caches > 2**30
+    with pytest.raises(UserError, match="ode-pairs trains nothing"):
+        stage_plan("ode-pairs", distil_config("wan-1.3b-causvid"), 8)
+
+
+def test_the_plan_is_printed_without_data() -> None:
+    said = CliRunner().invoke(app, ["stage", "dmd", "--config", "wan-1.3b-causvid", "--plan", "--nproc", "8"])
+    assert said.exit_code == 0, said.output
+    assert "dmd on 8 GPUs" in said.stdout
+    refused = CliRunner().invoke(app, ["stage", "dmd", "--config", "wan-1.3b-causvid"])
+    assert isinstance(refused.exception, UserError)
+    assert "needs --data and --out" in str(refused.exception)
