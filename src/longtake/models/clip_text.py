@@ -76,7 +76,6 @@ class ClipTextEncoder(nn.Module):
     def fill(self, state: Mapping[str, Tensor], source: Path, dtype: torch.dtype) -> None:
         """Take these weights, as transformers names them. Raises UserError when they do not fit."""
         load_strict(self.encoder, state, source=source, assign=True)
-        self.encoder.embeddings.position_ids = torch.arange(self.max_length)[None]  # not stored
         self.requires_grad_(False).to(dtype)
 
     @property

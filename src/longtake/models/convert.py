@@ -23,6 +23,8 @@ from longtake.models.lora import Lora, read_lora
 from longtake.models.mapped import MappedPages
 from longtake.models.published import Published, read_published
 from longtake.models.replace import check_room, check_target, whole_or_nothing
+from longtake.models.unet.checkpoint import StreamingWeights
+from longtake.models.unet.conversion import FOLDERS, find_streaming, parts_of, write_parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,7 @@ class Conversion:
     source: str
     """The file or folder that was read."""
     kind: str
-    """`transformer`, `codec` or `text encoder`."""
+    """`transformer`, `codec`, `text encoder` or `StreamingT2V`."""
     container: str
     """The dictionary inside that held the network; `raw` when none."""
     layout: str
@@ -105,6 +107,9 @@ def convert(
     read, does not fit, or has no room.
     """
     check_target(target, source, force=force, ours=_ours)
+    archive = find_streaming(source)
+    if archive is not None:
+        return _convert_archive(archive, source, target, dtype, lora)
     network = read_published(source, ema=ema, head_dim=head_dim)
     pages = MappedPages(network.files)
     change = Change(pages=pages, dtype=dtype, lora=_lora(lora, network), lora_scale=lora_scale)
@@ -134,9 +139,44 @@ def convert(
     )
 
 
+def _convert_archive(
+    archive: StreamingWeights, source: Path, target: Path, dtype: torch.dtype | None, lora: Path | None
+) -> Conversion:
+    """A StreamingT2V: one folder a network."""
+    if lora is not None:
+        raise UserError(f"LoRA {lora} changes a transformer and this is a StreamingT2V; leave --lora out")
+    parts = parts_of(archive)
+    state = {f"{part.name}.{name}": tensor for part in parts for name, tensor in part.state.items()}
+    check_room(target, num_bytes := written_bytes(state, dtype))
+    try:
+        with whole_or_nothing(target) as folder:
+            write_parts(folder, parts, dtype)
+            files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")))
+    except (OSError, SafetensorError) as reason:
+        raise UserError(f"--to {target} could not be written ({reason}); nothing was changed") from None
+    return Conversion(
+        source=str(source),
+        kind="StreamingT2V",
+        container="state_dict" if archive.layout == "lightning" else "raw",
+        layout=archive.layout,
+        parameters=sum(tensor.numel() for tensor in state.values()),
+        tensors=len(state),
+        stored=tuple(sorted({_short(tensor.dtype) for tensor in state.values()})),
+        ignored=archive.ignored,
+        reshaped=(),
+        config=parts[0].config,
+        lora=None,
+        out=str(target),
+        files=files,
+        num_bytes=num_bytes,
+    )
+
+
 def _ours(name: str) -> bool:
-    return name == CONFIG_FILE or name.startswith(
-        (DIFFUSERS_STEM, f"{TRANSFORMERS_STEM}.", f"{TRANSFORMERS_STEM}-")
+    return (
+        name == CONFIG_FILE
+        or name in FOLDERS
+        or name.startswith((DIFFUSERS_STEM, f"{TRANSFORMERS_STEM}.", f"{TRANSFORMERS_STEM}-"))
     )
 
 

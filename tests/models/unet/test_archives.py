@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 import longtake
 from longtake import Settings, UserError
 from longtake.models.clip_image import MEAN, STD, ClipImageEncoder
+from longtake.models.convert import convert
 from longtake.models.hub import Checkpoint
 from longtake.models.places import Located
 from longtake.models.unet import sizes
@@ -165,6 +166,23 @@ def test_a_file_that_lacks_a_tensor_is_refused(lost: str, tmp_path: Path) -> Non
     found = checkpoint(tmp_path / "model", tmp_path / "part.safetensors")
     with pytest.raises(UserError, match="missing"):
         open_streaming(found, dtype=torch.float32, device=torch.device("cpu"))
+
+
+def test_an_archive_is_converted_to_folders_that_make_the_same_video(archive: Path, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "model", archive)
+    done = convert(archive, tmp_path / "converted")
+    assert done.kind == "StreamingT2V"
+    assert len(done.files) == (4 if archive.suffix == ".ckpt" else 3)
+    for part in (tmp_path / "converted").iterdir():
+        part.rename(folder / part.name)
+    settings = Settings(long_term=archive.suffix == ".ckpt")
+    found = checkpoint(tmp_path / "other", archive)
+    opened = Pipeline(found, *open_streaming(found, dtype=torch.float32, device=torch.device("cpu")))
+    one, two = (
+        next(pipe.stream(PROMPT, seed=2, settings=settings)).latents
+        for pipe in (opened, longtake.load(folder))
+    )
+    assert torch.equal(one, two)
 
 
 def test_a_folder_is_opened_by_name_and_makes_the_same_video(tmp_path: Path) -> None:

@@ -64,6 +64,10 @@ class StreamingWeights:
     """What was left out."""
 
 
+class NotStreaming(UserError):
+    """The file holds another model."""
+
+
 def is_streaming(names: Iterable[str]) -> bool:
     """Whether these are the tensors of a StreamingT2V file."""
     return _layout({name.partition(".")[0] for name in names}) is not None
@@ -75,7 +79,7 @@ def read_streaming(path: Path, *, allow_pt: bool) -> StreamingWeights:
     heads = {name.partition(".")[0] for name in tensors}
     layout = _layout(heads)
     if layout is None:
-        raise UserError(
+        raise NotStreaming(
             f"{path} holds no StreamingT2V: {_instead(heads)}; give streaming_t2v.ckpt or its repackaging"
         )
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in LIGHTNING}
