@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from longtake.chunk import Chunk
 from longtake.errors import UserError
 from longtake.footage import Picture, VideoInput
 from longtake.journal.facts import Facts
 from longtake.journal.files import image_file, load_pictures, snapshot_file
 from longtake.journal.rows import CueRow, SnapshotRow, digest
+from longtake.journal.scribe import to_file
 from longtake.journal.store import Store
 from longtake.journal.tape import Tape, new_pictures, recorded_pictures
 from longtake.pipeline import Pipeline
@@ -59,7 +57,7 @@ class Navigator:
         differs_from = None
         for row in rows[number:]:
             course.take.num_frames = self.facts.length_at(row.number)
-            same = digest(_latents(next(course.take))) == row.latents_digest
+            same = digest(to_file(next(course.take).latents)) == row.latents_digest
             if not same and differs_from is None:
                 differs_from = row.number
         course.take.num_frames = self.facts.length_at(len(rows))
@@ -136,7 +134,3 @@ def _directed(director: Mapping[str, Any], cues: Sequence[CueRow]) -> dict[str, 
 def _pulled(snapshot: Snapshot) -> int:
     """Pictures that the take of a snapshot has taken from its source."""
     return int(snapshot.part(f"slot.{Source.kind}")["counts"][0])
-
-
-def _latents(chunk: Chunk) -> np.ndarray:
-    return chunk.latents.numpy()

@@ -86,7 +86,7 @@ def _made_again(store: Store, facts: Facts, pipe: Pipeline) -> Iterator[tuple[Ch
 
 
 def _difference(row: ChunkRow, chunk: Chunk, segment: bytes) -> str | None:
-    if digest(chunk.latents.numpy()) != row.latents_digest:
+    if digest(to_file(chunk.latents)) != row.latents_digest:
         return "latents"
     if digest(chunk.frames) != row.frames_digest:
         return "frames"

@@ -31,9 +31,9 @@ class ChunkRow:
     decode_end: int
     """Ticks of the track at its end."""
     latents_digest: str
-    """SHA-256 of the latents' bytes."""
+    """SHA-256 of the file of latents."""
     frames_digest: str
-    """SHA-256 of the frames' bytes."""
+    """SHA-256 of the frames' values."""
     segment_digest: str
     """SHA-256 of the segment."""
     latents_size: int

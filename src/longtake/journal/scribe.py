@@ -173,7 +173,7 @@ def _row(place: Place, chunk: Chunk, tail: boxes.Tail, latents: bytes, segment: 
         start_frame=chunk.start_frame,
         frames=len(chunk.frames),
         decode_end=tail.decode_time,
-        latents_digest=digest(chunk.latents.numpy()),
+        latents_digest=digest(latents),
         frames_digest=digest(chunk.frames),
         segment_digest=digest(segment),
         latents_size=len(latents),
