@@ -96,7 +96,7 @@ def join(device: str, *, parts: int = 1, sharded: bool = False) -> Group:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Group(parts=parts)
     try:
-        from accelerate import PartialState
+        from accelerate import PartialState  # type: ignore[import-untyped]
     except ImportError:
         raise UserError("several processes need accelerate; pip install 'longtake[train]'") from None
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())

@@ -77,7 +77,7 @@ def _first_pass(transformer: WanTransformer) -> None:
 def checkpoint_blocks(transformer: WanTransformer) -> None:
     """Keep only the input of each block for the backward pass. Passes without a gradient are as before."""
     for block in transformer.blocks:
-        block.forward = partial(_again, block.forward)  # type: ignore[method-assign]
+        block.forward = partial(_again, block.forward)
 
 
 def _again(forward: Any, *args: Any) -> Tensor:

@@ -111,7 +111,8 @@ class Chain:
         return done.passed or not self.config.enforce
 
     def _job(self, stage: str) -> Job:
-        earlier = self.config.stages[: list(self.config.stages).index(stage)]
+        stages: Sequence[str] = self.config.stages
+        earlier = stages[: stages.index(stage)]
         folder = self.folder / stage
         folder.mkdir(parents=True, exist_ok=True)
         return Job(folder=folder, data=self.data, stages={name: self.folder / name for name in earlier})
