@@ -83,7 +83,7 @@ class ThreadWorker:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        if self._thread.is_alive():
+        if self._stage is not None:  # while models are being opened there is nothing to let go
             self._thread.join()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
