@@ -66,6 +66,16 @@ def generate(
         float | None,
         Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
     ] = None,
+    anchor: Annotated[
+        list[str] | None,
+        Option(metavar="FRAME", help="Frame to hold on to (0, 2.5s, 0+40, 40@48), for StreamingT2V."),
+    ] = None,
+    apm: Annotated[
+        bool, Option("--apm/--no-apm", help="Hold on to anchors (StreamingT2V's long-term memory).")
+    ] = True,
+    cam: Annotated[
+        bool, Option("--cam/--no-cam", help="Go on from the last frames (StreamingT2V's short-term memory).")
+    ] = True,
     lora: Annotated[
         list[str] | None,
         Option(metavar="FILE[:SCALE]", help="LoRA that changes the model; may be given several times."),
@@ -134,7 +144,9 @@ def generate(
         enhance=enhance,
     )
     journal = journal and not enhance
-    _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json).run()
+    filming = _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json)
+    filming.anchors, filming.long_term, filming.short_term = tuple(anchor or ()), apm, cam
+    filming.run()
 
 
 def _drift_watch() -> DriftWatch:
@@ -161,6 +173,8 @@ class _Filming:
         self.request, self.signing, self.quiet, self.as_json = request, signing, quiet, as_json
         self.receipts = ReceiptBook()
         self.journal, self.recording = journal, list[float]()
+        self.anchors: tuple[str, ...] = ()
+        self.long_term = self.short_term = True
         self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
@@ -206,7 +220,13 @@ class _Filming:
         from longtake.settings import Settings
 
         request = self.request
-        settings = Settings(width=request.width, height=request.height)
+        settings = Settings(
+            width=request.width,
+            height=request.height,
+            anchors=self.anchors,
+            long_term=self.long_term,
+            short_term=self.short_term,
+        )
         observers = () if self.watch is None else (self.watch,)
         if self.journal:
             return Library().create(

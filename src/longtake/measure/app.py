@@ -269,6 +269,21 @@ def policies(
     _finish(measure(blocks, _progress), out, as_json)
 
 
+@app.command("streamingt2v-step")
+def streamingt2v_step(
+    share: Annotated[int, typer.Option("--share", min=1, help="Divide the network's width by this.")] = 1,
+    cells: Annotated[int, typer.Option("--cells", min=8, help="Rows and columns of the latents.")] = 32,
+    out: Out = FOLDER,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """One denoising step of StreamingT2V's UNet with both memories, random weights: seconds and memory."""
+    from longtake.measure.streaming_step import streaming_step as measure
+
+    _set_threads(threads)
+    _finish(measure(_progress, share, cells), out, as_json)
+
+
 @app.command("real-size")
 def real_size(
     preset: Annotated[str, typer.Option("--preset", help="Whose sizes.")] = "self-forcing",
