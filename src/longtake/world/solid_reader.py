@@ -31,7 +31,7 @@ class Read:
 
 
 class SolidReader(nn.Module):
-    """Glimpses that follow a solid, and its path -> shape, motion, size, material, legibility."""
+    """Glimpses that follow a solid, and its path -> shape, motion, size, legibility."""
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
