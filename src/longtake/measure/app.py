@@ -369,7 +369,9 @@ def vbench(
 def blending(
     clips: Annotated[int, typer.Option("--clips", min=2, help="Toybox clips.")] = 16,
     frames: Annotated[int, typer.Option("--frames", min=32, help="Frames of each clip.")] = 65,
-    size: Annotated[int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")] = 96,
+    size: Annotated[
+        int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")
+    ] = 96,
     model: Model = "mini",
     out: Out = FOLDER,
     pictures: Pictures = None,

@@ -113,5 +113,5 @@ def digest_of(lora: Lora) -> str:
         digest.update(f"{name} {change.alpha!r}".encode())
         for matrix in (change.a, change.b):
             digest.update(f"{matrix.dtype} {tuple(matrix.shape)}".encode())
-            digest.update(matrix.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(matrix.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

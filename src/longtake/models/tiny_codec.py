@@ -77,7 +77,8 @@ class TinyCodecConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TinyCodecConfig:
         """From plain values, whose lists become tuples."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields)
 
     @staticmethod
     def stride_in_time(factors: tuple[int, int, int]) -> int:
