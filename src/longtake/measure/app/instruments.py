@@ -1,0 +1,110 @@
+"""Whether the instruments themselves work, and all results as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from longtake.measure.app.common import (
+    FOLDER,
+    AsJson,
+    Model,
+    Out,
+    Pictures,
+    Threads,
+    finish,
+    progress,
+    set_threads,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def reader(
+    windows: Annotated[int, typer.Option("--windows", min=8, help="True windows.")] = 1000,
+    faulty: Annotated[int, typer.Option("--faulty", min=8, help="Windows of each kind of fault.")] = 200,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Folder of a reader; the package's own unless given.")
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write gate.json beside the weights and report what passed only.")
+    ] = False,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """The reader's gate: 98 % right on true renderings, 95 % unknown on faulty ones."""
+    from longtake.measure.gate import gate
+    from longtake.measure.gate import record as write
+    from longtake.world.reader import WEIGHTS, Reader
+
+    folder = weights or WEIGHTS
+    result = gate(Reader.load(folder), windows, faulty, progress)
+    if record:
+        write(result, folder)
+    finish(result, out, as_json)
+
+
+@app.command("cuts")
+def cut_counter(
+    clips: Annotated[int, typer.Option("--clips", min=10, help="Clips, all kinds alike.")] = 200,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """The cut counter on clips with known cuts, fades, flashes and none."""
+    from longtake.measure.instruments import cut_counter as measure
+
+    finish(measure(clips, progress), out, as_json)
+
+
+@app.command()
+def metrics(
+    frames: Annotated[int, typer.Option("--frames", min=64, help="Frames of each clip.")] = 1200,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """Frames a second of the metrics that `longtake eval` computes."""
+    from longtake.measure.instruments import metric_speed as measure
+
+    finish(measure(frames, (64, 128, 256), progress), out, as_json)
+
+
+@app.command()
+def blending(
+    clips: Annotated[int, typer.Option("--clips", min=2, help="Toybox clips.")] = 16,
+    frames: Annotated[int, typer.Option("--frames", min=32, help="Frames of each clip.")] = 65,
+    size: Annotated[
+        int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")
+    ] = 96,
+    model: Model = "mini",
+    out: Out = FOLDER,
+    pictures: Pictures = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """Flow deviation of an enhancer's windows: by themselves, shared noise, averaging, randomized blending.
+
+    A model without an enhancer is measured with random weights, which the result says.
+    """
+    from longtake.measure.blending import blending as measure
+    from longtake.measure.blending import subject
+
+    set_threads(threads)
+    finish(measure(subject(model), clips, frames, size, progress, pictures), out, as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Option("--results", help="Folder of the results.")] = FOLDER,
+    out: Annotated[Path | None, typer.Option("--out", help="Markdown file; stdout unless given.")] = None,
+) -> None:
+    """All results as one Markdown page."""
+    from longtake.measure.report import document, load_all
+
+    text = document(load_all(results), results)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
