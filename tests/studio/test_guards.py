@@ -170,6 +170,9 @@ def test_a_stream_token_opens_its_own_take_only(server: Running) -> None:
         live.say("session.start", prompt=PROMPT)
         assert live.until("error")["error"]["type"] == "forbidden"
     other = _new_take(server)
+    with _browser(server, token) as live:
+        live.say("session.start", take_id=other)
+        assert live.until("error")["error"]["type"] == "forbidden"
     watch = _mint(server, take_id=take_id, scope="watch")
     for path in ("thumbnail", "content", "stream.m3u8", "init.mp4", "segments/0.m4s"):
         assert httpx.get(f"{server.url}/v1/takes/{take_id}/{path}?token={watch}").status_code == 200
