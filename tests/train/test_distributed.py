@@ -16,7 +16,7 @@ from longtake.errors import UserError
 from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.distil.stages import stage_info
 from longtake.train.distil.start import stage_group
-from longtake.train.distributed import ALONE, Group
+from longtake.train.distributed import ALONE, Group, without_nproc
 from longtake.train.sharding import checkpoint_blocks
 from tests.tiny import TINY_WAN, tiny_transformer
 from tests.train.distil.toys import config
@@ -72,6 +72,11 @@ def test_parts_are_numbered_through() -> None:
     assert drawn == [[30, 31], [32, 33], [34, 35]]
     assert Group(size=1, parts=6).draws(step=5) == [*drawn[0], *drawn[1], *drawn[2]], "the same draws"
     assert ALONE.draws(step=7) == [7]
+
+
+def test_torchrun_is_not_given_our_own_option() -> None:
+    given = ["train", "stage", "dmd", "--nproc", "8", "--out", "a", "--nproc=8", "--shard"]
+    assert without_nproc(given) == ["train", "stage", "dmd", "--out", "a", "--shard"]
 
 
 def test_an_update_that_cannot_be_shared_out_is_refused() -> None:

@@ -12,6 +12,7 @@ Shapes do not matter here.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from longtake.errors import UserError
 
-__all__ = ["ALONE", "Group", "fill", "join", "launch", "whole"]
+__all__ = ["ALONE", "Group", "fill", "join", "launch", "whole", "without_nproc"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,9 +107,15 @@ def join(device: str, *, parts: int = 1, sharded: bool = False) -> Group:
 def launch(processes: int, arguments: Sequence[str]) -> int:
     """Run `longtake ARGUMENTS` in so many processes on this machine; the exit code of the first that failed, or 0."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={processes}", "-m", "longtake", *arguments]
+    command += [f"--nproc-per-node={processes}", "-m", "longtake", *without_nproc(arguments)]
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     return subprocess.run(command, env={"OMP_NUM_THREADS": threads, **os.environ}, check=False).returncode
+
+
+def without_nproc(arguments: Sequence[str]) -> list[str]:
+    """The arguments of each process; torchrun would take `--nproc` for its own."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [given for before, given in pairs if before != "--nproc" and not re.match("--nproc(=|$)", given)]
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -83,4 +83,5 @@ def stage(
         shard=shard,
     )
     again = f"; go on with: longtake train stage {name} --config {config} --data {data} --out {out} --resume"
-    typer.echo(f"{out}: {'done' if done else f'stopped before the end{again}'}", err=True)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"{out}: {'done' if done else f'stopped before the end{again}'}", err=True)
