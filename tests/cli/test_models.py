@@ -52,7 +52,10 @@ def test_doctor_plans_a_model_that_is_not_on_disk(run) -> None:
     assert {"weights_gib", "kv_gib", "vae_gib", "text_gib", "peak_gib", "fits", "profile"} <= report.keys()
     assert not report["on_disk"]
     assert report["peak_gib"] > report["weights_gib"] + report["kv_gib"] > 0
-    assert list(report["profiles"]) == ["resident", "text-off", "tiled", "fp8", "int8", "layerwise"]
+    everywhere = [
+        name for name in report["profiles"] if name != "bf16"
+    ]  # which only some processors are fast at
+    assert everywhere == ["resident", "text-off", "tiled", "fp8", "int8", "layerwise"]
 
 
 def test_doctor_says_the_plan_in_words_and_exits_0_when_nothing_fits(run, monkeypatch) -> None:

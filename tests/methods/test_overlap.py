@@ -51,7 +51,7 @@ def by_hand(pipe: Pipeline, shared: int, rollouts: int) -> np.ndarray:
     """Each rollout decoded by itself, without the frames that the next one shows again."""
     method = pipe.stream(PROMPT, seed=SEED).engine.method
     assert isinstance(method, Overlap)
-    text = pipe._read_text([(PROMPT, 1.0)])
+    text = pipe._read_text([(PROMPT, 1.0)], image=None)
     codec, shown, begin = pipe.codec, [], None
     for index in range(rollouts):
         latents = rollout(method.rollout, text, index * method.frames, begin)
@@ -77,7 +77,7 @@ def test_a_whole_clip_is_the_plain_flow_of_the_network() -> None:
     pipe = tiny_pipeline(**KINDS["joint"])
     (chunk,) = pipe.stream(PROMPT, seed=SEED, num_frames=13)
     with torch.inference_mode():
-        text, null = pipe._read_text([(PROMPT, 1.0)]), pipe._read_text([("", 1.0)])
+        text, null = pipe._read_text([(PROMPT, 1.0)], image=None), pipe._read_text([("", 1.0)], image=None)
         velocity = guided(lambda x, t, context: pipe.backbone(x, t, context), text, null, 1.5)
         x = CounterNoise(SEED)(Purpose.INITIAL, range(4), 0, (4, 2, 4))
         linear = [1, 0.5, 0]

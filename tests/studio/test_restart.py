@@ -51,7 +51,7 @@ def _chunks(live: Live, count: int) -> list[dict[str, Any]]:
 def test_a_killed_server_goes_on_where_it_stood(tmp_path: Path) -> None:
     model, home = tiny_folder(tmp_path / "model"), tmp_path / "home"
     with _command(home, model) as (process, address):
-        video = httpx.post(f"{address}/v1/videos", json={"prompt": PROMPT, "num_frames": 400}).json()["id"]
+        video = httpx.post(f"{address}/v1/videos", json={"prompt": PROMPT, "num_frames": 4000}).json()["id"]
         with _live(address) as live:
             live.say("session.start", prompt=PROMPT, seed=7)
             take_id = live.until("video.start")["take_id"]

@@ -114,7 +114,6 @@ $("start-form").addEventListener("submit", (event) => { event.preventDefault(); 
 $("model").addEventListener("change", describe);
 sendOnEnter($("start-prompt"));
 window.addEventListener("hashchange", route);
-window.addEventListener("popstate", route);
 
 await look();
 route();

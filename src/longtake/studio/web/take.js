@@ -288,7 +288,7 @@ export class TakeView {
     const prompt = await ask({ title: `Another take from ${clock(at, true)}`, text: "This one stays as it is.", label: "What happens instead", value: $("steer").value.trim(), ok: "Branch" });
     if (!prompt) return;
     if (this.mode === "live") {
-      this.receipts.set(`branch ${at}`, { prompt, status: "waiting" });
+      this.say("Branching …");
       this.live.send("session.branch", { at, prompt, transition: 0 });
       return;
     }
