@@ -25,6 +25,7 @@ SECOND = "a blue sphere rolls to the right on a wooden floor"
 PLAYING = (
     "document.getElementById('video').readyState >= 2 && document.getElementById('video').currentTime > 0.1"
 )
+SAID = "[...document.querySelectorAll('#receipts .said')].map(node => node.textContent).join('|')"
 LAST_RECEIPT = "[...document.querySelectorAll('#receipts li')].at(-1)?.dataset.status"
 
 
@@ -111,16 +112,16 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         page.fill("#ask-value", THIRD)
         page.click("#ask-ok")
         until(page, "document.querySelectorAll('#tree a').length === 2")
-        until(page, "document.getElementById('video').currentTime > 5.5")
+        until(page, "document.getElementById('video').currentTime > 6.5")
         branch = page.url.rsplit("/", 1)[1]
 
         before = made(page)
-        seek(page, 3.0)
+        seek(page, 4.5)
         page.click("#rewind")
         if page.evaluate("document.getElementById('ask').open"):
             page.click("#ask-ok")
         until(page, f"document.getElementById('made').textContent.split(':')[1] < {before}")
-        until(page, "document.getElementById('video').currentTime > 4")
+        until(page, "document.getElementById('video').currentTime > 5")
 
         page.click("#stop")
         until(page, "document.body.dataset.take === 'stopped'")
@@ -135,8 +136,7 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         until(page, "[...document.querySelectorAll('.card img')].every(image => image.naturalWidth > 0)")
         page.click(f".card[data-id='{branch}'] a")
         until(page, "document.getElementById('video').readyState >= 2")
-        said = [receipt.split("\n")[0] for receipt in page.locator("#receipts li").all_inner_texts()]
-        assert said == [PROMPT, THIRD]
+        until(page, f"{SAID} === {f'{PROMPT}|{THIRD}'!r}", 20)
         assert heard == []
 
 
