@@ -55,7 +55,7 @@ def _break(models: _Models, failure: str, monkeypatch: pytest.MonkeyPatch) -> No
             raise torch.OutOfMemoryError("CUDA out of memory at 0x7f00")
         if failure == "not_finite":
             return decode(*_) if not _spoil(models.fragile) else None
-        raise RuntimeError("at 0x7f0000 in /root/secret")
+        raise RuntimeError("at 0x7f0000 in /srv/secret")
 
     decode = models.fragile.codec.decode
     monkeypatch.setattr(models.fragile.codec, "decode", fails)
