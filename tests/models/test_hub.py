@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 import longtake
 from longtake.errors import UserError
 from longtake.models.hub import find, look_up, presets, read_preset
-from tests.tiny import tiny_folder
+from tests.tiny import TINY_WAN, tiny_folder, tiny_transformer
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,41 @@ def test_damaged_weights_are_refused_by_name(folder: Path, tmp_path: Path, part:
         longtake.load(tmp_path / "model")
 
 
+FEW_STEPS = {"kind": "few-step", "steps": [1000, 500], "also": [[1000]], "shift": 3.0, "warp": True}
+
+
+def test_two_models_share_a_folder_but_for_the_part_that_is_called_otherwise(
+    folder: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "student"
+    shutil.copytree(folder, shared)
+    other = tiny_transformer(replace(TINY_WAN, in_channels=4, out_channels=4), seed=5)
+    other.save_pretrained(shared / "student")
+    values = yaml.safe_load((folder / "preset.yaml").read_text())
+    values["folders"] = {"transformer": "student"}
+    values["policy"] |= {"sampler": FEW_STEPS, "guidance_scale": 1.0}
+    (shared / "preset.yaml").write_text(yaml.safe_dump(values))
+    student = longtake.load(shared)
+    assert torch.equal(student.backbone.patch_embedding.weight, other.patch_embedding.weight)
+    two, one = (
+        student("a red sphere", num_frames=3, num_inference_steps=n, generator=seed()) for n in (2, 1)
+    )
+    assert not np.array_equal(two.frames, one.frames), "by both of its step lists"
+    shutil.rmtree(shared / "student")
+    with pytest.raises(UserError, match="lacks transformer"):
+        longtake.load(shared)
+
+
+def seed() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_minis_teacher_is_the_same_weights_making_whole_clips() -> None:
+    teacher, mini = find("mini-teacher"), find("mini")
+    assert teacher.part("codec").path == mini.part("codec").path
+    assert teacher.preset.policy.kind == "joint"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -88,6 +126,7 @@ def test_what_a_licence_forbids_is_said_in_plain_words() -> None:
         ({"folder": None}, "a folder with the weights, or parts"),
         ({"parts": {"transformer": {"shared": "longlive"}}}, "a folder with the weights, or parts"),
         ({"folder": None, "parts": {"transformer": {"shared": "longlive"}}}, "needs its network's sizes"),
+        ({"folder": None, "folders": {"lora": "student"}}, "inside `folder`|a folder with the weights, or"),
         ({"parts": {"wheels": {"shared": "longlive"}}}, "parts.wheels"),
     ],
 )

@@ -11,7 +11,7 @@ from longtake.models.hub import presets
 from longtake.models.policy import Policy
 
 KINDS = {
-    "joint": {"wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.1-i2v-14b", "streamingt2v"},
+    "joint": {"wan2.1-t2v-1.3b", "wan2.1-t2v-14b", "wan2.1-i2v-14b", "streamingt2v", "mini-teacher"},
     "rolling": {"rolling-forcing"},
     "stream-batch": {"streamdiffusion-v2", "streamdiffusion-v2-14b"},
 }

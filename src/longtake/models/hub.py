@@ -16,8 +16,9 @@ import yaml
 from pydantic import PositiveInt, ValidationError, model_validator
 
 from longtake.errors import UserError
+from longtake.models.home import models_folder
 from longtake.models.network import Network
-from longtake.models.parts import OPTIONAL, Part, PartName, Shared
+from longtake.models.parts import MEMORIES, OPTIONAL, Part, PartName, Shared
 from longtake.models.places import Located, locate
 from longtake.models.policy import Data, Policy
 
@@ -44,6 +45,8 @@ class Preset(Data):
     """Whether the licence forbids commercial use; None where its owners do not say."""
     folder: str | None = None
     """Folder of the weights: inside the package's `weights/`, or beside `preset.yaml`. None: they are on the Hub."""
+    folders: dict[PartName, str] = {}
+    """Folders of parts inside `folder` that are not called as the part is, so that two models can share the rest."""
     architecture: Literal["wan", "unet"] = "wan"
     """What kind of network the "transformer" is: Wan's, or a 3-D UNet with StreamingT2V's memories."""
     network: Network | None = None
@@ -57,6 +60,8 @@ class Preset(Data):
     def _has_one_place(self) -> Preset:
         if (self.folder is None) == (not self.parts):
             raise ValueError("give either a folder with the weights, or parts on the Hub")
+        if self.folders and self.folder is None:
+            raise ValueError("folders: they are inside `folder`, which is missing")
         lacks_sizes = self.network is None and self.architecture == "wan"
         if self.parts and (lacks_sizes or not set(WEIGHT_FOLDERS) <= self.parts.keys()):
             raise ValueError(f"a model on the Hub needs its network's sizes and {', '.join(WEIGHT_FOLDERS)}")
@@ -146,6 +151,8 @@ def look_up(model: str | Path) -> Checkpoint:
         if preset.folder is not None:
             return _in_folder(preset, Path(str(files("longtake") / "weights")) / preset.folder)
         found = {name: locate(preset.name, name, preset.part(name)) for name in preset.parts}
+        own = models_folder() / preset.name
+        found |= {name: Located.in_folder(own, name) for name in MEMORIES}
         return Checkpoint(preset=preset, parts={name: place for name, place in found.items() if place})
     path = Path(model)
     if not path.is_dir():
@@ -175,6 +182,6 @@ def find(model: str | Path) -> Checkpoint:
 
 
 def _in_folder(preset: Preset, folder: Path) -> Checkpoint:
-    names: tuple[PartName, ...] = ("tiny_codec", "lora", "image_encoder", *WEIGHT_FOLDERS)
-    found = {name: Located.in_folder(folder, name) for name in names}
+    names: tuple[PartName, ...] = ("tiny_codec", "lora", "image_encoder", *MEMORIES, *WEIGHT_FOLDERS)
+    found = {name: Located.in_folder(folder, name, preset.folders.get(name)) for name in names}
     return Checkpoint(preset=preset, folder=folder, parts={k: place for k, place in found.items() if place})

@@ -20,12 +20,10 @@ class Located(Data):
     """What the preset says about it; None for a folder of the user's own."""
 
     @classmethod
-    def in_folder(cls, folder: Path, name: PartName) -> Located | None:
-        """The part `name` in a model's folder, or None."""
-        for called in FOLDER_NAMES.get(name, (name,)):
-            if (folder / called).is_dir():
-                return cls(path=folder / called)
-        return None
+    def in_folder(cls, folder: Path, name: PartName, called: str | None = None) -> Located | None:
+        """The part `name` in a model's folder, or None. called: the name of its own folder, where it is another."""
+        names = FOLDER_NAMES.get(name, (name,)) if called is None else (called,)
+        return next((cls(path=folder / each) for each in names if (folder / each).is_dir()), None)
 
     @classmethod
     def of(cls, part: Part, root: Path) -> Located:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from longtake.errors import UserError
+from longtake.train.chain import works as module
 from longtake.train.chain.config import ChainConfig, chain_config, chain_names
 from longtake.train.chain.run import Chain, Job, Work
 from longtake.train.chain.state import ChainState
@@ -152,3 +153,27 @@ def test_chains_are_read_by_name_or_path(tmp_path: Path) -> None:
     assert chain_config(str(path)) == config()
     for name in chain_names():
         assert chain_config(name).stages
+
+
+def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = dict[str, tuple[object, object]]()
+
+    def note(stage: str, *_: object, teacher: object, student: object, **__: object) -> bool:
+        asked[stage] = (teacher, student)
+        return True
+
+    monkeypatch.setattr(module, "run_stage", note)
+    config = chain_config("mini-student")
+    doing = module.works(config, module.Resources())
+    for place, stage in enumerate(config.stages):
+        stages = {name: tmp_path / name for name in config.stages[:place]}
+        doing[stage](Job(folder=tmp_path / stage, data=tmp_path, stages=stages))
+    base = "mini-teacher"
+    assert asked == {
+        "consistency": (base, base),
+        "dmd": (base, tmp_path / "consistency"),
+        "self-forcing": (base, tmp_path / "dmd"),
+        "long-tuning": (base, tmp_path / "self-forcing"),
+    }

@@ -125,7 +125,7 @@ class _Distilling:
         by_causal = self.stage == "consistency" or (
             self.stage == "ode-pairs" and pairs is not None and pairs.teacher == "causal"
         )
-        return job.stages["causal"] if by_causal else self._first(job)
+        return job.stages.get("causal", self._first(job)) if by_causal else self._first(job)
 
     def _student(self, job: Job) -> Path | str:
         """What the stage before it made; both ways of a few-step beginning start from the causal model."""
