@@ -15,6 +15,8 @@ from longtake.models.codec import Codec
 from longtake.models.hub import Checkpoint, Preset
 from longtake.models.image_encoder import ImageEncoder
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
+from longtake.models.streaming.apm import ApmNetwork
+from longtake.models.streaming.networks import MemoryNetworks, apm_config, cam_config, short_term
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.wan_codec import WanCodec
@@ -115,6 +117,35 @@ def tiny_pipeline(codec: Codec | None = None, **policy: object) -> Pipeline:
     return Pipeline(checkpoint, tiny_transformer(config), codec, text.requires_grad_(False))
 
 
+def tiny_memories(pipeline: Pipeline, *, cam: bool = True, apm: bool = True) -> MemoryNetworks:
+    """Both memories of a tiny pipeline's transformer, drawn so that they matter."""
+    config = pipeline.backbone.config
+    length = pipeline.text_encoder.max_length
+    short = short_term(cam_config(config, last_layers=1, encoder_layers=1)) if cam else None
+    long = ApmNetwork(apm_config(config, text_tokens=length, width=4, hidden=8)) if apm else None
+    for seed, network in enumerate((short, long)):
+        if network is not None:
+            redraw(network, seed)
+            network.eval().requires_grad_(False)
+    return MemoryNetworks(cam=short, apm=long)
+
+
+STREAMING: dict[str, object] = {
+    "block": 4,
+    "window": {"kind": "clip", "frames": 4},
+    "position": {"kind": "absolute"},
+    "rollout": {"kind": "streamingt2v", "shared": 2, "first": 5},
+}
+"""The policy of StreamingT2V on a transformer."""
+
+
+def tiny_streaming_transformer(codec: Codec | None = None, **policy: object) -> Pipeline:
+    """A tiny pipeline with both memories, which streams as StreamingT2V does."""
+    pipe = tiny_pipeline(codec, **STREAMING | policy)
+    pipe.memories = tiny_memories(pipe)
+    return pipe
+
+
 TINY_CLIPS = {
     "block": 3,
     "window": {"kind": "clip", "frames": 3},
@@ -151,6 +182,7 @@ def tiny_folder(folder: Path, pipeline: Pipeline | None = None, **policy: object
         pipeline.codec.save_pretrained(folder / "codec")
     if pipeline.image_encoder is not None:
         pipeline.image_encoder.encoder.save_pretrained(folder / "image_encoder")
+    pipeline.memories.save(folder, dtype=None)
     pipeline.text_encoder.save(folder)
     (folder / "preset.yaml").write_text(yaml.safe_dump(pipeline.preset.model_dump(mode="json")))
     return folder

@@ -26,6 +26,7 @@ from longtake.models.image_encoder import ImageEncoder
 from longtake.models.lora_set import LoraSet
 from longtake.models.opening import open_model
 from longtake.models.policy import Policy
+from longtake.models.streaming.networks import MemoryNetworks
 from longtake.models.text import TextEncoder
 from longtake.models.tiled_codec import TiledCodec
 from longtake.models.unet.streaming import StreamingUNet
@@ -44,12 +45,14 @@ class Loaded(Adapters):
         codec: Codec,
         text_encoder: TextEncoder | ClipTextEncoder,
         image_encoder: ImageEncoder | None = None,
+        memories: MemoryNetworks | None = None,
     ) -> None:
         self.preset = checkpoint.preset
         self.backbone = backbone
         self.codec = codec
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
+        self.memories = memories or MemoryNetworks()
         self._loras = LoraSet(backbone)
         self.folder = checkpoint.folder
 

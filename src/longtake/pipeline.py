@@ -74,16 +74,17 @@ class Pipeline(Loaded):
         seed = _seed(seed, generator)
         settings = settings or Settings()
         parse(settings.negative_prompt)
+        preset = settings.applied(self.preset)
         slots = self._filling(settings).fill(image, video, strength, last_image)
-        check_anchors(settings.applied(self.preset).policy, num_frames)
+        check_anchors(preset.policy, num_frames)
         engine = self._engine(settings, slots)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:
             raise UserError(f"{self.name!r} makes the whole video at once, under one prompt; give one cue")
         if video is None:
-            warn_of_length(self.preset, num_frames, self.codec.temporal_stride)
+            warn_of_length(preset, num_frames, self.codec.temporal_stride)
         if last_image is not None and num_frames is not None:
             latents_for_frames(num_frames, self.codec.temporal_stride)  # or it would not be the last
-        director = Director(timeline.cues, interpolate=self.preset.policy.interpolate)
+        director = Director(timeline.cues, interpolate=preset.policy.interpolate)
         return Take(
             engine,
             TakeState.start(engine, director, slots),
@@ -167,7 +168,14 @@ class Pipeline(Loaded):
         height, width = self._size(settings)
         tokens = next((slot.tokens for slot in slots if isinstance(slot, Pictures)), None)
         scale, sampler = settings.scale(preset), settings.sampler(preset)
-        method = build(policy, self.backbone, sampler, guidance_scale=scale, codec=self.codec)
+        method = build(
+            policy,
+            self.backbone,
+            sampler,
+            guidance_scale=scale,
+            codec=self.codec,
+            memories=self.memories,
+        )
         return Engine(
             name=preset.name,
             variant=self.variant,
@@ -182,11 +190,12 @@ class Pipeline(Loaded):
 
     def _filling(self, settings: Settings) -> Filling:
         height, width = self._size(settings)
+        preset = settings.applied(self.preset)
         return Filling(
-            preset=settings.applied(self.preset),
+            preset=preset,
             codec=self.codec,
             image_encoder=self.image_encoder,
-            sampler=settings.sampler(self.preset),
+            sampler=settings.sampler(preset),
             height=height,
             width=width,
         )
@@ -201,7 +210,8 @@ class Pipeline(Loaded):
         embedding = self.text_encoder.encode_mix(mix)
         device, dtype = self.backbone.device, self.backbone.dtype
         tokens = None if image is None else image.to(device, dtype)
-        return self.backbone.text_context(embedding.to(device, dtype), tokens)
+        context = self.backbone.text_context(embedding.to(device, dtype), tokens)
+        return context if self.memories.apm is None else context._replace(rows=embedding.to(device, dtype))
 
     def _on_step(self, callback: StepCallback | None) -> OnStep | None:
         if callback is None:

@@ -9,6 +9,7 @@ from longtake.errors import UserError
 from longtake.memory.chosen import Choice
 from longtake.models.codec import frames_for_latents
 from longtake.models.hub import Preset
+from longtake.models.method import under_method
 from longtake.models.override import override
 from longtake.models.steps import DdimSpec, FewStepSpec, Listed, OdeSpec
 from longtake.sampling import Sampler
@@ -51,6 +52,8 @@ class Settings:
     """False switches anchors off (APM)."""
     short_term: bool = True
     """False switches off what the last frames tell the next clip (CAM)."""
+    method: str | None = None
+    """How to go on in place of the model's own way: `streamingt2v`, for a model that has its memories."""
     force: bool = False
     """Take steps, a shift, block, window or sink that the checkpoint was not made for."""
 
@@ -60,9 +63,9 @@ class Settings:
             object.__setattr__(self, "steps", tuple(self.steps))
 
     def applied(self, preset: Preset) -> Preset:
-        """The preset with the block, window and sink in force; UserError for what the checkpoint was not made for."""
+        """The preset with method, block, window and sink in force; UserError for what the checkpoint cannot do."""
         policy = override(
-            preset.policy,
+            under_method(preset.policy, self.method, preset.name),
             preset.name,
             block=self.block,
             window=self.window,

@@ -8,16 +8,18 @@ import pytest
 from longtake import Cue, Pipeline, Snapshot, Timeline, UserError
 from longtake.methods import Kind
 from tests.methods.kinds import KINDS
-from tests.tiny import tiny_pipeline
+from tests.tiny import tiny_pipeline, tiny_streaming_transformer
 from tests.tiny_streaming import streaming_pipeline
 
 PROMPT = "a red sphere rolls"
 
 
-@pytest.fixture(params=[*KINDS, "streamingt2v"])
+@pytest.fixture(params=[*KINDS, "streamingt2v", "streamingt2v, transformer"])
 def pipe(request: pytest.FixtureRequest) -> Pipeline:
     if request.param == "streamingt2v":
         return streaming_pipeline()
+    if request.param == "streamingt2v, transformer":
+        return tiny_streaming_transformer()
     return tiny_pipeline(**KINDS[request.param])
 
 

@@ -16,11 +16,13 @@ from longtake.methods.overlap import Overlap
 from longtake.methods.rolling import Rolling
 from longtake.methods.stream_batch import StreamBatch
 from longtake.methods.unet_network import streaming_unet
+from longtake.methods.wan_network import streaming_wan
 from longtake.methods.windowed import Windowed
 from longtake.models.codec import Codec
 from longtake.models.policy import Policy
 from longtake.models.rollouts import Fifo, LastFrame, Streaming, Tail, Windows
 from longtake.models.rollouts import Overlap as Spec
+from longtake.models.streaming.networks import MemoryNetworks
 from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import WanTransformer
 from longtake.sampling import Sampler
@@ -35,13 +37,22 @@ def build(
     *,
     guidance_scale: float = 1.0,
     codec: Codec | None = None,
+    memories: MemoryNetworks | None = None,
 ) -> Method:
     """The method of a checkpoint. `sampler` is the one in force, made from `policy.sampler` and the user's choices.
 
-    codec: for memories that go back to pixels.
+    codec: for memories that go back to pixels. memories: of a transformer that streams as StreamingT2V does.
     """
     if isinstance(policy.rollout, Streaming):
-        return streaming(policy.rollout, backbone, sampler, guidance_scale=guidance_scale, codec=codec)
+        return streaming(
+            policy.rollout,
+            backbone,
+            sampler,
+            guidance_scale=guidance_scale,
+            codec=codec,
+            memories=memories,
+            clip=policy.block,
+        )
     if not isinstance(backbone, WanTransformer):
         raise UserError("this network makes long video as StreamingT2V does; use rollout 'streamingt2v'")
     if policy.kind == "joint":
@@ -63,15 +74,23 @@ def streaming(
     *,
     guidance_scale: float = 1.0,
     codec: Codec | None = None,
+    memories: MemoryNetworks | None = None,
+    clip: int,
 ) -> Method:
-    """Clips that go on from short-term memory and hold on to anchors."""
+    """Clips of so many latent frames that go on from short-term memory and hold on to anchors."""
     if codec is None:
         raise ValueError("both memories need the codec")
-    if not isinstance(backbone, StreamingUNet):
-        raise UserError(
-            "rollout 'streamingt2v' needs a network with its memories; use the preset streamingt2v"
-        )
-    return streaming_unet(backbone, sampler, spec, codec, guidance_scale=guidance_scale)
+    if isinstance(backbone, StreamingUNet):
+        return streaming_unet(backbone, sampler, spec, codec, guidance_scale=guidance_scale)
+    return streaming_wan(
+        backbone,
+        memories or MemoryNetworks(),
+        sampler,
+        spec,
+        codec,
+        clip=clip,
+        guidance_scale=guidance_scale,
+    )
 
 
 def joint(

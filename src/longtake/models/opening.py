@@ -18,8 +18,10 @@ from longtake.models.image_encoder import ImageEncoder
 from longtake.models.lora import read_lora
 from longtake.models.network import TextNetwork
 from longtake.models.offload import FileShelf, Layerwise, Shelf
+from longtake.models.parts import MEMORIES
 from longtake.models.plan import RESIDENT, Profile
 from longtake.models.quantise import quantise
+from longtake.models.streaming.networks import MemoryNetworks, open_apm, open_cam
 from longtake.models.text import EmbeddingCache, Offload, TextEncoder
 from longtake.models.text_weights import reading_dtype
 from longtake.models.tiled_codec import TiledCodec, Tiling
@@ -36,6 +38,8 @@ class Networks(NamedTuple):
     text_encoder: TextEncoder | ClipTextEncoder
     image_encoder: ImageEncoder | None = None
     """For models that read pictures through one."""
+    memories: MemoryNetworks = MemoryNetworks()
+    """StreamingT2V's, where the model's folder has them."""
 
 
 def open_model(
@@ -81,7 +85,18 @@ def open_model(
         image_encoder=None
         if backbone.config.image_dim is None
         else _image_encoder(checkpoint, device, profile, allow_pt),
+        memories=_memories(checkpoint, backbone),
     )
+
+
+def _memories(checkpoint: Checkpoint, backbone: WanTransformer) -> MemoryNetworks:
+    """They compute where the transformer does, in its number format."""
+    cam, apm = (checkpoint.parts.get(name) for name in MEMORIES)
+    opened = MemoryNetworks(
+        cam=None if cam is None else open_cam(cam.path, backbone.config),
+        apm=None if apm is None else open_apm(apm.path, backbone.config),
+    )
+    return opened.to(backbone.device, backbone.dtype)
 
 
 def _streaming(

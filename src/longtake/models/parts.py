@@ -8,8 +8,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from longtake.models.data import Data
 
-PartName = Literal["transformer", "lora", "codec", "tiny_codec", "text_encoder", "tokenizer", "image_encoder"]
-OPTIONAL: tuple[PartName, ...] = ("tiny_codec",)
+PartName = Literal[
+    "transformer", "lora", "codec", "tiny_codec", "text_encoder", "tokenizer", "image_encoder", "cam", "apm"
+]
+MEMORIES: tuple[PartName, ...] = ("cam", "apm")
+"""StreamingT2V's two memories of a transformer, trained for it and kept in folders beside it."""
+OPTIONAL: tuple[PartName, ...] = ("tiny_codec", *MEMORIES)
 """Parts that a model generates without."""
 FOLDER_NAMES: dict[PartName, tuple[str, ...]] = {
     "codec": ("codec", "vae"),
