@@ -297,6 +297,11 @@ class Take:
         """Go on after `pause`."""
         self._running.set()
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the take remembers of its past (the key-value cache and the like)."""
+        return self._state.method.memory.num_bytes
+
     def snapshot(self) -> Snapshot:
         """The whole state between two chunks; `Pipeline.restore` goes on from it with the same bytes.
 

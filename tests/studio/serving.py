@@ -54,6 +54,11 @@ class Running:
         return Live(connect(address, additional_headers=headers, max_size=None, compression=None, **options))
 
 
+def pictures(segments: list[bytes]) -> list[bytes]:
+    """Segments without their signatures, which hold the time of signing."""
+    return [segment[segment.index(b"moof") - 4 :] for segment in segments]
+
+
 class Live:
     """One connection: says messages, reads messages and the media that follows them."""
 
@@ -106,6 +111,7 @@ def serve(
     allowed_hosts: tuple[str, ...] = (),
     is_warm: bool = True,
     send_buffer: int | None = None,
+    provenance: bool = True,
     **limits: Any,
 ) -> Iterator[Running]:
     defaults: dict[str, Any] = {"max_takes": 4, "least_lead": 30.0, "most_lead": 30.0}
@@ -114,6 +120,7 @@ def serve(
         home=home / "takes",
         tokens=tokens,
         allowed_hosts=allowed_hosts,
+        provenance=provenance,
         limits=Limits(**defaults | limits),
     )
     assembled = assemble(config, load)

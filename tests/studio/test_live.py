@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from longtake.studio.replies import REPLIES
-from tests.studio.serving import PROMPT, Live, Running, serve, wait_for
+from tests.studio.serving import PROMPT, Live, Running, pictures, serve, wait_for
 
 BLUE = "a blue cube"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serve(tmp_path_factory.mktemp("home"), idle_seconds=0.3, hello_seconds=2) as running:
+    with serve(tmp_path_factory.mktemp("home"), idle_seconds=0.3, hello_seconds=5) as running:
         yield running
 
 
@@ -210,7 +210,7 @@ def test_who_comes_back_gets_what_was_missed_and_then_what_is_made(server: Runni
         assert start["media_time"] == 0.625
         back = [live.chunk() for _ in range(4)]
         assert [one["generation_chunk_index"] for one in back] == [1, 2, 3, 4]
-        assert live.media[1:3] == media[1:3], "the same bytes"
+        assert pictures(live.media[1:3]) == pictures(media[1:3]), "the same bytes"
         assert whole[1]["media_time"] == back[0]["media_time"]
     _at_rest(server)
 
@@ -223,12 +223,30 @@ def test_another_viewer_sees_the_same_take_without_a_second_generation(server: R
         assert second.until("video.start")["role"] == "watch"
         seen = [second.chunk() for _ in range(3)]
         [first.chunk() for _ in range(2)]
-        assert second.media[1:3] == first.media[1:3]
+        assert pictures(second.media[1:3]) == pictures(first.media[1:3])
         assert [one["generation_chunk_index"] for one in seen] == [0, 1, 2]
         assert server.service.admission.running == 1
         second.say("session.stop")
         assert second.until("error")["error"]["type"] == "forbidden"
     _at_rest(server)
+
+
+def test_what_a_take_remembers_is_shown_while_it_is_made(server: Running) -> None:
+    def remembered() -> float:
+        (line,) = (
+            one for one in server.http().get("/metrics").text.splitlines() if "longtake_kv_cache" in one[:18]
+        )
+        return float(line.split()[1])
+
+    assert remembered() == 0
+    with server.live() as live:
+        _start(live)
+        live.chunk()
+        assert remembered() > 0
+        live.say("session.stop")
+        live.until("session.done")
+    _at_rest(server)
+    assert remembered() == 0
 
 
 def test_a_take_that_nobody_watches_rests(server: Running) -> None:

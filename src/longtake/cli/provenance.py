@@ -18,6 +18,10 @@ def provenance(
         Path | None,
         Option(metavar="FILE", help="PEM file of certificates that you trust; none is trusted by itself."),
     ] = None,
+    late: Annotated[
+        bool,
+        Option("--late", help="A live stream that was joined while it ran: its beginning may be missing."),
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check who signed a video, and that nothing was changed since.
@@ -31,7 +35,7 @@ def provenance(
     """
     from longtake.provenance.verify import verify
 
-    report = verify(file, anchors=trust)
+    report = verify(file, anchors=trust, late=late)
     typer.echo(json.dumps(report.to_dict(), ensure_ascii=False) if as_json else "\n".join(report.lines()))
     if not report.valid:
         raise typer.Exit(1)

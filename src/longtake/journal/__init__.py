@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from longtake.journal.library import Library
     from longtake.journal.media import Media, Segment
-    from longtake.journal.record import Status, TakeRecord
+    from longtake.journal.record import SourceKind, Status, TakeRecord
     from longtake.journal.recorded import Recorded, RecordedTake
     from longtake.journal.replay import Difference, ReplayReport
 
@@ -38,6 +38,7 @@ __all__ = [
     "RecordedTake",
     "ReplayReport",
     "Segment",
+    "SourceKind",
     "Status",
     "TakeRecord",
 ]
@@ -50,6 +51,7 @@ _HOMES = {
     "RecordedTake": "recorded",
     "ReplayReport": "replay",
     "Segment": "media",
+    "SourceKind": "record",
     "Status": "record",
     "TakeRecord": "record",
 }

@@ -53,6 +53,11 @@ class Media:
         """Size and rate of the video."""
         return Facts.from_dict(self._store.facts).video
 
+    @property
+    def course(self) -> int:
+        """How often chunks were dropped until now; others may have their numbers since."""
+        return self._store.course()
+
     def segments(self, first: int = 0) -> Sequence[Segment]:
         """The chunks that are recorded now, from number `first` on, oldest first."""
         return [_segment(row) for row in self._store.chunks(first)]

@@ -12,7 +12,7 @@ from longtake.journal.damage import has_lost_its_tail
 from longtake.journal.facts import Facts
 from longtake.journal.files import given_file, image_file
 from longtake.journal.lock import owner_of
-from longtake.journal.record import Status, TakeRecord
+from longtake.journal.record import SourceKind, Status, TakeRecord
 from longtake.journal.rows import ChunkRow, EventRow
 from longtake.journal.store import Store
 
@@ -50,6 +50,8 @@ def _record(store: Store) -> TakeRecord:
         branched_at=facts.branched_at,
         size=disk.tree_size(folder),
         out=facts.out,
+        has_image=facts.has_image,
+        source=_source(facts),
         fingerprint=facts.fingerprint,
         unreplayable=why_unreplayable(store, facts),
         notes=tuple(_note(event) for event in store.events() if event.text),
@@ -77,6 +79,8 @@ def _unreadable(folder: Path, reason: str) -> TakeRecord:
         branched_at=None,
         size=disk.tree_size(folder),
         out=None,
+        has_image=False,
+        source=None,
         fingerprint={},
         unreplayable=reason,
         notes=(reason,),
@@ -89,6 +93,12 @@ def _status(store: Store, owner: int | None, rows: Sequence[ChunkRow]) -> Status
     if has_lost_its_tail(store.folder, rows):
         return Status.DAMAGED
     return Status.FINISHED if store.is_finished() else Status.STOPPED
+
+
+def _source(facts: Facts) -> SourceKind | None:
+    if not facts.has_source:
+        return None
+    return SourceKind.LIVE if facts.source is None else SourceKind.FILE
 
 
 def _note(event: EventRow) -> str:

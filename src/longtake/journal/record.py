@@ -23,6 +23,15 @@ class Status(enum.StrEnum):
     """Files of it are missing or cut off; `resume` cuts it back to its last good chunk."""
 
 
+class SourceKind(enum.StrEnum):
+    """A video that a take is made from."""
+
+    FILE = "file"
+    """A video file."""
+    LIVE = "live"
+    """Pictures that come while it is made."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakeRecord:
     """One take, as its journal says."""
@@ -65,6 +74,10 @@ class TakeRecord:
     """Bytes on disk."""
     out: str | None
     """The file that it is written to, beside the journal."""
+    has_image: bool
+    """Whether it begins with a picture that was given."""
+    source: SourceKind | None
+    """What it is made from, beside words; None for words alone."""
     fingerprint: Mapping[str, Any]
     """The build that began it; the same bytes are promised on an equal one."""
     unreplayable: str | None

@@ -100,6 +100,16 @@ class RecordedTake:
         """Chunks that are recorded."""
         return self._scribe.number
 
+    @property
+    def course(self) -> int:
+        """How often chunks of it were dropped: rewound, or cut."""
+        return self._store.course()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it remembers of its past (the key-value cache and the like); 0 once it is over."""
+        return 0 if self._course is None else self._course.take.memory_bytes
+
     def _follow(self, course: Course) -> None:
         """Go on from where `course` stands."""
         _sweep(self._navigator)

@@ -159,6 +159,10 @@ class Store:
         )
         return last is not None and last[0] == "finished"
 
+    def course(self) -> int:
+        """How often chunks were dropped: rewound, or cut. Chunks of the same number may differ between two courses."""
+        return int(self._one("SELECT count(*) FROM events WHERE kind IN ('cut', 'rewound')")[0])
+
     def last_id(self) -> int:
         """The highest number of a chunk's row, dropped ones included; -1 when there is none."""
         last = self._one("SELECT max(id) FROM chunks")[0]

@@ -22,12 +22,13 @@ from longtake.provenance.stream import INVALID, StreamVerifier
 _LARGEST = 256 << 20  # bytes of a manifest, and of a live segment
 
 
-def verify(path: Path, *, anchors: Path | None = None) -> Report:
+def verify(path: Path, *, anchors: Path | None = None, late: bool = False) -> Report:
     """Check a file against the manifest that it carries; nothing is fetched from anywhere.
 
     Args:
         path: an MP4 file, signed as a whole or segment by segment.
         anchors: PEM file of certificates that are trusted.
+        late: whether a live stream was written down from the middle on; its first segments may be missing then.
 
     Raises:
         UserError: a file cannot be read, or is no MP4 file.
@@ -35,12 +36,12 @@ def verify(path: Path, *, anchors: Path | None = None) -> Report:
     trusted = "" if anchors is None else _read_anchors(anchors)
     try:
         with path.open("rb") as file:
-            return _verify(str(path), file, trusted)
+            return _verify(str(path), file, trusted, late=late)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}; give an MP4 file") from error
 
 
-def _verify(name: str, file: BinaryIO, anchors: str) -> Report:
+def _verify(name: str, file: BinaryIO, anchors: str, *, late: bool) -> Report:
     places = list(boxes.top(file))
     if not places or places[0].kind != b"ftyp":
         raise UserError(f"{name} is not an MP4 file; give a video that longtake wrote")
@@ -55,7 +56,7 @@ def _verify(name: str, file: BinaryIO, anchors: str) -> Report:
             raise ValueError("more than one manifest")
         head = Head(ftyp=_bytes(file, places[0]), uuid=stores[0], manifest=jumbf.active(stores[0]))
         if head.manifest.assertion(session.LABEL) is not None:
-            return _Stream(file, places, head).report(replace(blank, kind="live"), anchors)
+            return _Stream(file, places, head).report(replace(blank, kind="live"), anchors, late=late)
         file.seek(0)
         described = head.describe(blank, library.examine(file, anchors=anchors))
         return replace(described, checked=("the manifest", "every frame"))
@@ -73,10 +74,10 @@ class _Stream:
         split = kinds.index(b"moov") + 1 if b"moov" in kinds else len(places)
         self.init, self.rest = b"".join(_bytes(file, place) for place in places[:split]), places[split:]
 
-    def report(self, blank: Report, anchors: str) -> Report:
+    def report(self, blank: Report, anchors: str, *, late: bool) -> Report:
         """What is wrong with the head, and with every segment."""
         described = self.head.describe(blank, library.examine(io.BytesIO(self.init), anchors=anchors))
-        verifier = StreamVerifier.of(self.head.manifest, self.init)
+        verifier = StreamVerifier.of(self.head.manifest, self.init, late=late)
         found = [verifier.check(segment) for segment in self._segments()]
         return replace(
             described,

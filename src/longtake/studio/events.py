@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from longtake.journal import SourceKind
 from longtake.timeline import Receipt
 
 
@@ -29,6 +30,14 @@ class Begun:
     """Media second where it did."""
     prompt: str
     """What it began with."""
+    prompts: tuple[tuple[float, str], ...]
+    """What was to be seen until now, each with the media second of its first picture."""
+    has_image: bool
+    """Whether it begins with a picture that was given."""
+    source: SourceKind | None
+    """What it is made from, beside words."""
+    course: int
+    """How often it was rewound or cut."""
     media_time: float
     """Media second where the next chunk starts."""
     next_index: int
@@ -68,6 +77,8 @@ class Made:
     """The client's pictures in it: the first, and the one after the last."""
     late: float
     """Seconds that playback had to wait for it."""
+    memory_bytes: int
+    """What the take remembers of its past: the key-value cache, where the model has one."""
 
     @property
     def end(self) -> float:
@@ -83,6 +94,8 @@ class Rewound:
     """Where it goes on."""
     next_index: int
     """Number of the next chunk."""
+    course: int
+    """How often it was rewound or cut, this time included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from longtake.journal import Segment
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def query(**values: str | None) -> str:
+    """`?name=value&…` for links; what is empty, or not plain, is left out."""
+    plain = {key: value for key, value in values.items() if value and _PLAIN.fullmatch(value)}
+    return f"?{urlencode(plain)}" if plain else ""
 
 
 def playlist(segments: Sequence[Segment], fps: int, *, is_over: bool, query: str = "") -> str:
     """An M3U8 text; it grows while the take is made, and ends when it is over.
 
-    query: `?token=…` that players are to hand on to init and segments, or nothing. What retention took is left out.
+    query: what players are to hand on to init and segments, or nothing. What retention took is left out.
     """
     kept = [segment for segment in segments if segment.kept]
     longest = max((segment.frames / fps for segment in kept), default=1.0)

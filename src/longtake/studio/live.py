@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from longtake.studio import protocol as say
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.guards.access import IDENTITY, PROTOCOL
-from longtake.studio.messages import error_message
+from longtake.studio.messages import error_message, head_message
 from longtake.studio.mime import mime_of
 from longtake.studio.pictures_in import PicturesIn
 from longtake.studio.recording import Recording
@@ -142,7 +142,8 @@ class Connection:
 
     async def _introduce(self, seat: Seat) -> None:
         """Say what take it is, and send the head of its file."""
-        begun = seat.begun
+        begun, screening = seat.begun, seat.screening
+        head, epoch = screening.stream.head, screening.epoch
         start = {
             "type": "video.start",
             "request_id": begun.take_id,
@@ -151,12 +152,11 @@ class Connection:
             "role": "direct" if seat.is_director else "watch",
             "mime": mime_of(begun.init),
             "media_time": seat.media_time,
-            "epoch": seat.screening.epoch,
+            "epoch": epoch,
             "config": _config(seat),
         }
         await self._wire.deliver(Parcel(message=start))
-        head = {"type": "video.chunk_metadata", "kind": "init", "byte_length": len(begun.init)}
-        await self._wire.deliver(Parcel(message=head | {"epoch": seat.screening.epoch}, media=begun.init))
+        await self._wire.deliver(Parcel(message=head_message(head) | {"epoch": epoch}, media=head))
 
     async def _catch_up(self, seat: Seat, viewer: Viewer) -> None:
         """Send what is in the journal already, then go on with what is made."""
@@ -167,11 +167,11 @@ class Connection:
             while (parcel := viewer.take()) is not None:
                 await self._wire.deliver(parcel)
             if screening.epoch != epoch:
-                epoch, index = screening.epoch, min(index, screening.next_index)
-            if index >= screening.next_index or viewer.is_closed:
+                epoch, index = screening.epoch, min(index, screening.tally.next_index)
+            if index >= screening.tally.next_index or viewer.is_closed:
                 viewer.is_behind = False
                 return
-            found = await asyncio.to_thread(recording.parcel, index)
+            found = await asyncio.to_thread(recording.parcel, index, screening.stream.sign)
             if screening.epoch != epoch:
                 continue
             if found is not None:

@@ -30,6 +30,11 @@ def chunk_message(index: int, media_time: float, num_frames: int, segment: bytes
     }
 
 
+def head_message(head: bytes) -> dict[str, Any]:
+    """Announces the head of a stream."""
+    return {"type": "video.chunk_metadata", "kind": "init", "byte_length": len(head)}
+
+
 def made_message(made: Made) -> dict[str, Any]:
     """Announces the media of a chunk that was made just now."""
     return chunk_message(made.index, made.media_time, made.num_frames, made.segment) | {

@@ -9,6 +9,7 @@ from longtake.journal import Library, RecordedTake
 from longtake.studio.events import Begun
 from longtake.studio.orders import Branch, NewTake, Order, Resume
 from longtake.studio.pictures import LivePictures
+from longtake.studio.signing import prompts_in
 from longtake.studio.stage import Stage
 
 
@@ -65,6 +66,8 @@ def _branch(stage: Stage, library: Library, order: Branch, pictures: LivePicture
 def _describe(stage: Stage, library: Library, take: RecordedTake) -> Begun:
     record = library.get(take.id)
     pipe = stage.pipe(record.model)
+    with library.media(take.id) as media:
+        course, receipts = media.course, [receipt for one in media.segments() for receipt in one.receipts]
     words = dict.fromkeys(word for cue in record.cues for word in pipe.unknown_words(cue.prompt))
     return Begun(
         take_id=take.id,
@@ -78,6 +81,10 @@ def _describe(stage: Stage, library: Library, take: RecordedTake) -> Begun:
         parent=record.parent,
         branched_at=record.branched_at,
         prompt=record.prompt,
+        prompts=prompts_in(receipts),
+        has_image=record.has_image,
+        source=record.source,
+        course=course,
         media_time=record.seconds,
         next_index=record.chunks,
         can_be_steered=pipe.preset.policy.kind != "joint",

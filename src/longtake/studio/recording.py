@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from longtake.errors import UserError
 from longtake.journal import Library
 from longtake.studio.messages import chunk_message
@@ -22,14 +24,14 @@ class Recording:
             segments = [one for one in segments if one.start_frame <= seconds * self._fps + 1e-6]
         return (segments[-1].index, segments[-1].start_frame / self._fps) if segments else (0, 0.0)
 
-    def parcel(self, index: int) -> Parcel | None:
-        """A chunk, announced; None where it is not kept any more."""
+    def parcel(self, index: int, sign: Callable[[bytes], bytes]) -> Parcel | None:
+        """A chunk, signed and announced; None where it is not kept any more."""
         try:
             with self._library.media(self._id) as media:
                 segment = next((one for one in media.segments(index) if one.index == index), None)
                 if segment is None:
                     return None
-                data = media.read(index)
+                data = sign(media.read(index))
         except UserError:
             return None
         start = segment.start_frame / self._fps

@@ -112,6 +112,7 @@ class RunningTake:
             drift=dict(self._drift.latest) or None,
             source_frames=None if self.pictures is None else self.pictures.used(),
             late=late if self.is_live else 0.0,
+            memory_bytes=self._opened().memory_bytes,
         )
 
     def _has_source(self) -> bool:
@@ -137,7 +138,7 @@ class RunningTake:
         with self._lock:
             self._pacer.reset(media_time)
             self._drift = DriftWatch()
-        self.tell(Rewound(media_time=media_time, next_index=take.chunks))
+        self.tell(Rewound(media_time=media_time, next_index=take.chunks, course=take.course))
         return media_time
 
     def _opened(self) -> RecordedTake:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from longtake.errors import UserError
-from longtake.studio.admission import Admission, Lease
-from longtake.studio.config import Limits
+from longtake.provenance.manifest import Claim
+from longtake.studio.admission import Lease
+from longtake.studio.attendance import Attendance
 from longtake.studio.directions import MOST_WAITING, Direction, Directions
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.events import Begun, Ended, Event, Failed, Made, Rewound
-from longtake.studio.messages import error_message, made_message, stats_message
+from longtake.studio.house import House
+from longtake.studio.messages import error_message, head_message, made_message, stats_message
 from longtake.studio.orders import Order
 from longtake.studio.pictures import LivePictures
-from longtake.studio.telemetry import Metrics, log
-from longtake.studio.viewers import Audience, Parcel, Viewer
-from longtake.studio.worker import Worker
+from longtake.studio.signing import claim_of
+from longtake.studio.streams import Stream
+from longtake.studio.tally import Tally
+from longtake.studio.telemetry import log
+from longtake.studio.viewers import Parcel, Viewer
 
 _FAILED_REASONS = {"invalid_request": Reason.INVALID}
 
@@ -32,16 +35,6 @@ class Stand(enum.Enum):
     OPENING = enum.auto()
     RUNNING = enum.auto()
     OVER = enum.auto()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class House:
-    """What all screenings of a server share."""
-
-    worker: Worker
-    admission: Admission
-    metrics: Metrics
-    limits: Limits
 
 
 class Screening:
@@ -63,20 +56,17 @@ class Screening:
         self.begun: Begun | None = None
         self.failure: Failed | None = None
         self.reason = ""
-        self.epoch = self.next_index = self.chunks = 0
-        self.made = 0.0
-        self.drift: dict[str, float] | None = None
+        self.epoch = 0
         self.is_paused = False
         self.over = asyncio.Event()
+        self.tally = Tally(house, who, is_live=is_live)
         self._house, self._lease, self._on_over = house, lease, on_over
-        self._audience, self._directions = Audience(), Directions()
+        self._directions = Directions()
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[Begun] = self._loop.create_future()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._ordered_at = self._last_at = time.monotonic()
-        self._first_chunk_seconds: float | None = None
-        self._steer_seconds: float | None = None
+        self._stream: Stream | None = None
         self._making = house.worker.begin(order, self._listen, is_live=is_live, pictures=pictures)
+        self._attendance = Attendance(house, self._making, self.stop, is_live=is_live)
 
     @property
     def take_id(self) -> str:
@@ -87,7 +77,13 @@ class Screening:
     @property
     def viewers(self) -> int:
         """How many watch."""
-        return len(self._audience)
+        return len(self._attendance)
+
+    @property
+    def stream(self) -> Stream:
+        """What its viewers get, in this epoch; it is open."""
+        assert self._stream is not None
+        return self._stream
 
     async def opened(self) -> Begun:
         """Wait until the take is open. Raises Refused when it cannot be made."""
@@ -120,64 +116,55 @@ class Screening:
 
     def _open(self, begun: Begun) -> None:
         self.begun, self.stand = begun, Stand.RUNNING
-        self.next_index, self.made = begun.next_index, begun.media_time
+        self.tally.begin(begun)
+        self._stream = self._new_stream(begun, begun.course)
         if not self._opened.done():
             self._opened.set_result(begun)
-        if self.is_live:
-            self._set_timer("lifetime", self._house.limits.lifetime_seconds)
-            self._mind_viewers()
+        self._attendance.open()
         log("take begun", take=begun.take_id, who=self.who, live=self.is_live, at=begun.media_time)
 
+    def _new_stream(self, begun: Begun, course: int) -> Stream:
+        def claim() -> Claim:
+            return claim_of(begun, begun.prompts)
+
+        return self._house.streams.of(begun.take_id, course, begun.init, claim)
+
     def _show(self, made: Made) -> None:
-        self._book(made)
+        made = replace(made, segment=self.stream.sign(made.segment))
+        self.tally.book(made)
         effect = self._directions.read(made.receipts)
         for message in effect.messages:
             self._tell(message)
         for lag in effect.lags:
-            self._steer_seconds = lag
-            self._house.metrics.direction.observe(lag)
+            self.tally.steered(lag)
         message = made_message(made) | {
             "epoch": self.epoch,
             "started_event_ids": effect.started,
             "active_event_ids": self._directions.active,
             "completed_event_ids": effect.completed,
         }
-        self._audience.tell(
+        self._attendance.audience.tell(
             Parcel(message=message, media=made.segment, start=made.media_time, ready_at=made.ready_at)
         )
         self._tell(
             stats_message(
                 made,
                 self._making.standing(),
-                first_chunk_seconds=self._first_chunk_seconds,
-                steer_seconds=self._steer_seconds,
+                first_chunk_seconds=self.tally.first_chunk_seconds,
+                steer_seconds=self.tally.steer_seconds,
                 viewers=self.viewers,
                 pictures=self.pictures,
             )
         )
 
-    def _book(self, made: Made) -> None:
-        metrics, now = self._house.metrics, time.monotonic()
-        if self._first_chunk_seconds is None:
-            self._first_chunk_seconds = now - self._ordered_at
-            metrics.first_chunk.observe(self._first_chunk_seconds)
-        elif self.is_live:
-            metrics.interval.observe(now - self._last_at)
-        self._last_at = now
-        self.next_index, self.made = made.index + 1, made.end
-        self.chunks += 1
-        self.drift = None if made.drift is None else dict(made.drift)
-        metrics.chunks.inc()
-        metrics.compute.observe(made.compute)
-        if made.late:
-            metrics.missed.inc()
-            metrics.stall.inc(made.late)
-        self._house.admission.spend(self.who, made.compute)
-
     def _rewound(self, event: Rewound) -> None:
+        """Another course begins: what was told of later chunks counts no more, and their numbers come again."""
+        assert self.begun is not None
         self.epoch += 1
-        self.next_index, self.made = event.next_index, event.media_time
+        self.tally.rewind(event)
         self._directions = Directions()
+        seen = tuple(one for one in self.begun.prompts if one[0] < event.media_time)
+        self._stream = self._new_stream(replace(self.begun, prompts=seen), event.course)
         self._tell(
             {
                 "type": "session.rewound",
@@ -186,19 +173,21 @@ class Screening:
                 "epoch": self.epoch,
             }
         )
+        head = self._stream.head
+        self._attendance.audience.tell(
+            Parcel(message=head_message(head) | {"epoch": self.epoch}, media=head, is_head=True)
+        )
 
     def _end(self, reason: str) -> None:
         """Everything that it held is let go, once."""
         if self.stand is Stand.OVER:
             return
         self.stand, self.reason = Stand.OVER, reason
-        for timer in self._timers.values():
-            timer.cancel()
         self._lease.release()
         self._house.metrics.ended.labels(reason).inc()
         if self.begun is not None:
             self._tell_end(self.begun, reason)
-        self._audience.close()
+        self._attendance.close()
         if not self._opened.done():
             self._opened.set_exception(self.refusal())
             self._opened.exception()  # nobody may be waiting for it any more
@@ -206,7 +195,7 @@ class Screening:
         self._on_over(self)
 
     def _tell_end(self, begun: Begun, reason: str) -> None:
-        log("take over", take=begun.take_id, who=self.who, reason=reason, chunks=self.chunks)
+        log("take over", take=begun.take_id, who=self.who, reason=reason, chunks=self.tally.chunks)
         if self.failure is not None:
             self._tell(error_message(self.refusal(), fatal=True))
         self._tell(
@@ -214,8 +203,8 @@ class Screening:
                 "type": "session.done",
                 "take_id": begun.take_id,
                 "reason": reason,
-                "chunks": self.next_index,
-                "seconds": self.made,
+                "chunks": self.tally.next_index,
+                "seconds": self.tally.made,
                 "stopped": reason != "complete",
             }
         )
@@ -287,38 +276,14 @@ class Screening:
 
     def join(self) -> Viewer:
         """A new viewer, which takes media once it has caught up. Raises Refused when there are too many."""
-        limits = self._house.limits
-        if self.viewers >= limits.viewers_a_take:
-            raise Refused(Reason.FULL, "as many watch this take as may; try again later", retry_after=10)
-        viewer = Viewer(limits.viewer_chunks)
-        self._audience.join(viewer)
-        self._house.metrics.viewers.inc()
-        self._mind_viewers()
+        viewer = self._attendance.join()
         if self.stand is Stand.OVER:
             viewer.close()
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
         """A viewer goes."""
-        self._audience.leave(viewer)
-        self._house.metrics.viewers.dec()
-        self._house.metrics.skipped.inc(viewer.skipped)
-        self._mind_viewers()
-
-    def _mind_viewers(self) -> None:
-        """Nothing is made that nobody watches, and after a while the take rests."""
-        if not self.is_live or self.stand is Stand.OVER:
-            return
-        if self.viewers:
-            if (timer := self._timers.pop("idle", None)) is not None:
-                timer.cancel()
-            self._making.go("unwatched")
-        elif "idle" not in self._timers:
-            self._making.hold("unwatched")
-            self._set_timer("idle", self._house.limits.idle_seconds)
-
-    def _set_timer(self, reason: str, seconds: float) -> None:
-        self._timers[reason] = self._loop.call_later(seconds, self.stop, reason)
+        self._attendance.leave(viewer)
 
     def _tell(self, message: dict[str, Any]) -> None:
-        self._audience.tell(Parcel(message=message))
+        self._attendance.audience.tell(Parcel(message=message))

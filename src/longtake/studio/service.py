@@ -8,16 +8,19 @@ import time
 from pathlib import Path
 
 from longtake.errors import UserError
-from longtake.journal import Library, TakeRecord
+from longtake.journal import Library, Media, TakeRecord
 from longtake.models.home import takes_folder
+from longtake.provenance.manifest import Claim
 from longtake.studio.admission import Admission, Lease
 from longtake.studio.config import Config
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.events import Begun
+from longtake.studio.house import House
 from longtake.studio.orders import Order
 from longtake.studio.pictures import LivePictures
-from longtake.studio.screening import House, Screening
-from longtake.studio.signing import Signing
+from longtake.studio.screening import Screening
+from longtake.studio.signing import Signing, claim_of, prompts_in
+from longtake.studio.streams import Stream, Streams
 from longtake.studio.telemetry import Metrics
 from longtake.studio.tokens import Identity, StreamTokens
 from longtake.studio.uploads import Uploads
@@ -35,13 +38,21 @@ class Service:
         self.metrics = Metrics(admission)
         self.streams = StreamTokens(time.monotonic, config.limits.stream_token_seconds)
         self.signing = Signing(wanted=config.provenance)
+        self.media = Streams(self.signing)
         self.connections = 0
         self.screenings: dict[str, Screening] = {}
         self.resuming = asyncio.Lock()
         self._opening: set[Screening] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="longtake-")
         self.uploads = Uploads(Path(self._folder.name) / "uploads", config.limits)
-        self._house = House(worker=worker, admission=admission, metrics=self.metrics, limits=config.limits)
+        self.metrics.memory.set_function(self._memory_bytes)
+        self._house = House(
+            worker=worker,
+            admission=admission,
+            metrics=self.metrics,
+            limits=config.limits,
+            streams=self.media,
+        )
 
     @property
     def folder(self) -> Path:
@@ -106,6 +117,15 @@ class Service:
         except UserError:
             raise Refused(Reason.NOT_FOUND, "no such take") from None
 
+    def stream_of(self, record: TakeRecord, media: Media) -> Stream:
+        """What viewers get of a take as its journal is now; that of its screening, where it is being made here."""
+
+        def claim() -> Claim:
+            receipts = [receipt for segment in media.segments() for receipt in segment.receipts]
+            return claim_of(record, prompts_in(receipts))
+
+        return self.media.of(record.id, media.course, media.init_segment, claim)
+
     async def close(self) -> None:
         """Let every take go, and remove the files of a moment."""
         for screening in [*self._opening, *self.screenings.values()]:
@@ -113,6 +133,10 @@ class Service:
         await asyncio.to_thread(self.worker.close)
         self.uploads.close()
         self._folder.cleanup()
+
+    def _memory_bytes(self) -> int:
+        """What all takes that are being made remember of their past."""
+        return sum(screening.tally.memory_bytes for screening in [*self.screenings.values()])
 
     def _forget(self, screening: Screening) -> None:
         if screening.begun is not None and self.screenings.get(screening.take_id) is screening:

@@ -34,6 +34,9 @@ class Metrics:
         gauge("sessions_capacity", "Live takes that there is room for.").set_function(lambda: admission.takes)
         gauge("videos_queued", "Videos that wait or are being made.").set_function(lambda: admission.queued)
         self.viewers = gauge("viewers_active", "Connections that watch a take.")
+        self.memory = gauge(
+            "kv_cache_bytes", "Of key-value caches, and what else takes remember of their past."
+        )
         self.first_chunk = histogram("time_to_first_chunk_seconds", "From the order to the first chunk.")
         self.interval = histogram("chunk_interval_seconds", "Between two chunks of a live take.")
         self.compute = histogram("chunk_compute_seconds", "Of the machine, that a chunk cost.")

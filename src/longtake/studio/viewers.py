@@ -28,6 +28,13 @@ class Parcel:
     """Media second where the media starts."""
     ready_at: float | None = None
     """When the media was there, on the monotonic clock."""
+    is_head: bool = False
+    """Whether the media is the head of a stream, without which what follows cannot be read."""
+
+    @property
+    def can_be_skipped(self) -> bool:
+        """Whether it is a chunk, without which the others play."""
+        return self.media is not None and not self.is_head
 
 
 class Viewer:
@@ -52,9 +59,9 @@ class Viewer:
 
     def offer(self, parcel: Parcel) -> None:
         """Put something in the queue; never waits."""
-        if self._is_closed or (parcel.media is not None and self.is_behind):
+        if self._is_closed or (parcel.can_be_skipped and self.is_behind):
             return
-        if parcel.media is not None and self._count_media() >= self._most:
+        if parcel.can_be_skipped and self._count_media() >= self._most:
             self._skip(parcel)
         if len(self._waiting) >= self._most * CONTROL:
             self.is_overrun = True
@@ -84,13 +91,13 @@ class Viewer:
         return self._waiting.popleft()
 
     def _count_media(self) -> int:
-        return sum(parcel.media is not None for parcel in self._waiting)
+        return sum(parcel.can_be_skipped for parcel in self._waiting)
 
     def _skip(self, newest: Parcel) -> None:
         """Drop the media that waits, and say so."""
-        dropped = [parcel for parcel in self._waiting if parcel.media is not None]
+        dropped = [parcel for parcel in self._waiting if parcel.can_be_skipped]
         self.skipped += len(dropped)
-        kept = [parcel for parcel in self._waiting if parcel.media is None]
+        kept = [parcel for parcel in self._waiting if not parcel.can_be_skipped]
         hole = {"type": "session.skipped", "from": dropped[0].start, "to": newest.start}
         self._waiting = deque([*kept, Parcel(message=hole)])
 

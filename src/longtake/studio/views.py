@@ -71,7 +71,7 @@ def detail(library: Library, record: TakeRecord, children: Sequence[str], shown:
             for segment in segments
         ],
         "rewindable_from": record.kept_from / record.fps,
-        "drift": None if screening is None else screening.drift,
+        "drift": None if screening is None else screening.tally.drift,
         "can_be_replayed": record.unreplayable is None,
         "notes": list(record.notes),
     }

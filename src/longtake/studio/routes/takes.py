@@ -18,7 +18,11 @@ from longtake.studio.exports import Exports
 from longtake.studio.routes.common import UUID, Id, Who, errors
 from longtake.studio.service import Service
 from longtake.studio.stills import still
+from longtake.studio.streams import Stream
 
+Name = Annotated[
+    str | None, Query(max_length=40, description="The stream that a playlist names; the newest unless given.")
+]
 Token = Annotated[str | None, Query(max_length=200, description="A stream token, for players.")]
 _PLAYLIST = "application/vnd.apple.mpegurl"
 _SHORTLY = {"Cache-Control": "private, max-age=10"}
@@ -153,40 +157,49 @@ def _add_segments(router: APIRouter, service: Service) -> None:
         """HLS playlist; it grows while the take is live."""
         record = service.record(id)
         with service.library.media(id) as media:
-            segments = media.segments()
-        query = (
-            f"?token={token}"
-            if token and token.isascii() and token.replace("-", "").replace("_", "").isalnum()
-            else ""
-        )
+            segments, name = media.segments(), service.stream_of(record, media).id
         is_over = service.running(id) is None
-        return Response(
-            hls.playlist(segments, record.fps, is_over=is_over, query=query), media_type=_PLAYLIST
-        )
+        text = hls.playlist(segments, record.fps, is_over=is_over, query=hls.query(stream=name, token=token))
+        return Response(text, media_type=_PLAYLIST)
 
     @router.get(
         "/v1/takes/{id}/init.mp4",
         response_class=Response,
-        responses=errors(404) | {200: {"content": {"video/mp4": {}}}},
+        responses=errors(404, 410) | {200: {"content": {"video/mp4": {}}}},
     )
-    def init(id: Id, token: Token = None) -> Response:
-        """The head of the take's file."""
-        service.record(id)
+    def init(id: Id, stream: Name = None, token: Token = None) -> Response:
+        """The head of the take's stream."""
+        record = service.record(id)
         with service.library.media(id) as media:
-            return Response(media.init_segment, media_type="video/mp4")
+            return Response(_same(service.stream_of(record, media), stream).head, media_type="video/mp4")
 
     @router.get(
         "/v1/takes/{id}/segments/{index}.m4s",
         response_class=Response,
         responses=errors(404, 410) | {200: {"content": {"video/iso.segment": {}}}},
     )
-    def segment(id: Id, index: Annotated[int, Field(ge=0, le=10**9)], token: Token = None) -> Response:
-        """One chunk of the take's file."""
-        service.record(id)
+    def segment(
+        id: Id,
+        index: Annotated[int, Field(ge=0, le=10**9)],
+        stream: Name = None,
+        token: Token = None,
+    ) -> Response:
+        """One chunk of the take's stream."""
+        record = service.record(id)
         with service.library.media(id) as media:
             if not any(one.index == index for one in media.segments(index)):
                 raise Refused(Reason.NOT_FOUND, "no such segment")
+            wanted = _same(service.stream_of(record, media), stream)
             try:
-                return Response(media.read(index), media_type="video/iso.segment")
+                data = media.read(index)
             except UserError:
                 raise Refused(Reason.GONE, "the segment is not kept any more") from None
+            _same(service.stream_of(record, media), wanted.id)  # it may have been rewound meanwhile
+        return Response(wanted.sign(data), media_type="video/iso.segment")
+
+
+def _same(stream: Stream, asked: str | None) -> Stream:
+    """The stream, if it is still the one that was asked for. Raises Refused when it is another."""
+    if asked is not None and asked != stream.id:
+        raise Refused(Reason.GONE, "the stream has begun anew; load the playlist again")
+    return stream
