@@ -7,22 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from longtake.measure.bench import CHANCE, TRUTH, Bench, Progress
 from longtake.measure.change import change
 from longtake.measure.length import length
 from longtake.measure.quality import adherence, long
-from longtake.world.reader import Reader, Trust
-from longtake.world.reader_config import ReaderConfig
-from longtake.world.reader_net import ReaderNet
+from longtake.world.reader import Reader
 from tests.tiny import tiny_pipeline
-
-
-@pytest.fixture
-def reader() -> Reader:
-    torch.manual_seed(0)
-    return Reader(ReaderNet(ReaderConfig()), Trust(legible=0.0, solid=0.0, answer=0.0))
 
 
 def bench(reader: Reader, out: Path, progress: Progress = lambda *_: None) -> Bench:

@@ -8,24 +8,37 @@ Of every solid that is asked for:
 - motion: the solid of that colour (with one asked and one read, that one) has the asked motion;
 - pairing: the solid of that colour has the asked shape.
 
-Of every clip: ground, and count. Shares are over solids or clips, with Wilson's 95 % interval. Limits:
-directions, sizes and materials in a prompt are not scored.
+Of every clip: ground, and count. A clip's adherence in one number is the mean over `JUDGED`, each a mean over its
+solids, of those that the reader has passed its gate for. Shares are over solids or clips, with Wilson's 95 % interval.
+Limits: directions, sizes and materials in a prompt are not scored.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from longtake.errors import UserError
 from longtake.measure.cases import Asked
 from longtake.measure.results import Figure
 from longtake.measure.stats import share_of
 from longtake.world.reader import Reading, ReadSolid
 
-__all__ = ["ATTRIBUTES", "figures", "reading_from_dict", "score", "shuffled"]
+__all__ = ["ATTRIBUTES", "NEEDS", "figures", "judged", "reading_from_dict", "score", "shares", "shuffled"]
 
 ATTRIBUTES = ("colour", "shape", "motion", "pairing", "ground", "count")
+NEEDS = {
+    "colour": "count",
+    "shape": "shape",
+    "motion": "motion",
+    "pairing": "shape",
+    "ground": "ground",
+    "count": "count",
+}
+"""What the reader must be trusted with for an attribute to count; a solid is named by its colour."""
+JUDGED = ("colour", "shape", "motion", "ground", "count")
+"""What a clip's adherence is a mean of; pairing says nothing that colour and shape do not."""
 
 
 def score(asked: Asked, reading: Reading) -> dict[str, list[bool]]:
@@ -44,6 +57,21 @@ def score(asked: Asked, reading: Reading) -> dict[str, list[bool]]:
     outcome["ground"].append(reading.ground == asked.ground)
     outcome["count"].append(reading.count == len(asked.solids))
     return outcome
+
+
+def judged(reported: Collection[str]) -> tuple[str, ...]:
+    """Those of `JUDGED` that a reader which may report `reported` can judge. Raises UserError when there is none."""
+    names = tuple(name for name in JUDGED if NEEDS[name] in reported)
+    if not names:
+        raise UserError("the reader has passed its gate for nothing that a prompt asks for; train it first")
+    return names
+
+
+def shares(asked: Asked, reading: Reading, names: Sequence[str]) -> dict[str, float]:
+    """Share of a clip's solids that have each attribute, and their mean as `adherence`."""
+    outcome = score(asked, reading)
+    each = {name: sum(outcome[name]) / len(outcome[name]) for name in names}
+    return {"adherence": sum(each.values()) / len(each), **each}
 
 
 def _only(asked: Asked, reading: Reading) -> ReadSolid | None:

@@ -8,6 +8,7 @@ from longtake.director import Director
 from longtake.engine import Engine, TakeState
 from longtake.measure.random_weights import redraw
 from longtake.methods.build import build
+from longtake.models.codec import Codec
 from longtake.models.hub import presets
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.models.policy import Policy
@@ -36,30 +37,33 @@ def random_codec(channels: int) -> PatchCodec:
 def random_text(model: WanTransformer, rows: int = 64) -> TextContext:
     """What a prompt might be."""
     drawn = torch.randn(1, rows, model.config.text_dim, generator=torch.Generator().manual_seed(1))
-    return model.text_context(drawn.to(model.dtype))
+    return model.text_context(drawn.to(model.device, model.dtype))
 
 
-def random_engine(policy: Policy, model: WanTransformer, codec: PatchCodec, size: tuple[int, int]) -> Engine:
+def random_engine(policy: Policy, model: WanTransformer, codec: Codec, size: tuple[int, int]) -> Engine:
     """A take's engine of these networks; `size` is `(rows, columns)` of the latent grid."""
+    scale = policy.guidance_scale
     preset = presets()["mini"].model_copy(update={"policy": policy, "name": "random weights"})
     text = random_text(model)
     return Engine(
         name="random weights",
         variant=Variant(codec=type(codec).__name__),
         settings={},
-        method=build(policy, model, Settings().sampler(preset), codec=codec),
+        method=build(policy, model, Settings().sampler(preset), guidance_scale=scale, codec=codec),
         codec=codec,
         read_text=lambda mix: text,
-        null_prompt=None,
+        null_prompt=None if scale == 1 else "",
         latent_shape=(model.config.in_channels, *size),
         fps=16,
     )
 
 
-def random_take(engine: Engine) -> tuple[Take, TakeState]:
-    """A take of one prompt without an end, and its state to look into."""
+def random_take(
+    engine: Engine, num_frames: int | None = None, *, decode_beside: bool = False
+) -> tuple[Take, TakeState]:
+    """A take of one prompt, without an end unless given, and its state to look into."""
     state = TakeState.start(engine, Director(Timeline.from_prompt(PROMPT).cues))
-    return Take(engine, state, seed=0), state
+    return Take(engine, state, seed=0, num_frames=num_frames, decode_beside=decode_beside), state
 
 
 def named(config: WanConfig) -> str:

@@ -14,8 +14,8 @@ from longtake.measure.bench import BY_READER, Bench
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.filming import timeline_of
 from longtake.measure.methods import METHODS, with_method
+from longtake.measure.paired import beside
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import mean_interval
 from longtake.measure.video import Meter
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.evaluate import run_meters
@@ -97,18 +97,4 @@ def _figures(name: str, rows: Sequence[Mapping[str, Any]], base: Sequence[Mappin
         for what in SHOWN
     }
     columns["real-time factor"] = ([row["rtf"] for row in rows], [row["rtf"] for row in base])
-    return [_figure(f"{name}: {title}", own, other) for title, (own, other) in columns.items()]
-
-
-def _figure(name: str, own: Sequence[float | None], base: Sequence[float | None]) -> Figure:
-    known = [value for value in own if value is not None]
-    pairs = [a - b for a, b in zip(own, base, strict=True) if a is not None and b is not None]
-    difference = mean_interval(pairs)
-    note = (
-        ""
-        if difference is None or own is base or not any(pairs)
-        else f"({difference[0]:+.3g}, " + (f"{difference[1]:+.3g} to {difference[2]:+.3g})")
-    )
-    if (mean := mean_interval(known)) is None:
-        return Figure(name=name, value=None, count=0, note="applies to none of the takes")
-    return Figure(name=name, value=mean[0], interval=mean[1:], count=len(known), note=note)
+    return [beside(f"{name}: {title}", own, other) for title, (own, other) in columns.items()]

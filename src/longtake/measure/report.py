@@ -90,8 +90,8 @@ def _matrix(figures: Sequence[Figure]) -> list[str]:
 def _cell(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return "–"
-    _, value, interval, *_, note = _cells(figure)
-    return "<br>".join(filter(None, (value, interval, note)))
+    _, value, interval, _, asked, note = _cells(figure)
+    return "<br>".join(filter(None, (value, interval, asked and f"asked {asked}", note)))
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

@@ -34,12 +34,18 @@ QUICK = 8
 def open_bench(
     model: str, threads: int | None, level: int, prompts: int, out: Path, pictures: Path | None, fresh: bool
 ) -> Bench:
-    from longtake.measure.bench import Bench
+    return bench_of(open_pipeline(model, threads), level, prompts, out, pictures, fresh)
 
-    pipe, reader = open_judged(model, threads)
+
+def bench_of(
+    pipe: Pipeline, level: int, prompts: int, out: Path, pictures: Path | None, fresh: bool
+) -> Bench:
+    from longtake.measure.bench import Bench
+    from longtake.world.reader import Reader
+
     return Bench(
         pipe=pipe,
-        reader=reader,
+        reader=Reader.load(),
         level=level,
         prompts=prompts,
         out=out,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from longtake.measure.adherence import ATTRIBUTES, reading_from_dict, score
+from longtake.measure.adherence import ATTRIBUTES, NEEDS, reading_from_dict, score
 from longtake.measure.cases import Case
 from longtake.measure.frechet import LEAST, NAME, distances
 from longtake.measure.results import Figure
@@ -28,15 +28,6 @@ from longtake.world.reader import Reader
 __all__ = ["DEFINITION", "FIGURES", "Made", "figures", "measure"]
 
 DEFINITION = " ".join((__doc__ or "").split())
-NEEDS = {
-    "colour": "count",
-    "shape": "shape",
-    "motion": "motion",
-    "pairing": "shape",
-    "ground": "ground",
-    "count": "count",
-}
-"""What the reader must be trusted with for an attribute to count; a solid is named by its colour."""
 LOOKS = ("join_ratio", "flicker", *(f"drift_{name}" for name in DRIFTS))
 FIGURES = (*ATTRIBUTES, "legible", *LOOKS, "proxy_fvd")
 """Everything that a gate can ask about."""

@@ -1,0 +1,17 @@
+"""What tests of benchmarks share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from longtake.world.reader import Reader, Trust
+from longtake.world.reader_config import ReaderConfig
+from longtake.world.reader_net import ReaderNet
+
+
+@pytest.fixture
+def reader() -> Reader:
+    """Untrained, and sure of everything that it says."""
+    torch.manual_seed(0)
+    return Reader(ReaderNet(ReaderConfig()), Trust(legible=0.0, solid=0.0, answer=0.0))
