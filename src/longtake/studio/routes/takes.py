@@ -159,7 +159,7 @@ def _add_segments(router: APIRouter, service: Service) -> None:
         with service.library.media(id) as media:
             segments, name = media.segments(), service.stream_of(record, media).id
         is_over = service.running(id) is None
-        text = hls.playlist(segments, record.fps, is_over=is_over, query=hls.query(stream=name, token=token))
+        text = hls.playlist(segments, record.fps, is_over=is_over, query=hls.query(token=token, stream=name))
         return Response(text, media_type=_PLAYLIST)
 
     @router.get(
