@@ -12,6 +12,7 @@ import typer
 from longtake.errors import UserError
 from longtake.train.chain.command import chain
 from longtake.train.distil.command import stage
+from longtake.train.memories.command import apm, cam
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -204,7 +205,10 @@ def export(
     run: Annotated[Path, typer.Option("--run", help="Folder of a run.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the model.")],
     network: Annotated[
-        str, typer.Option("--network", help="What the run trained: mini, student, enhance, reader or clip.")
+        str,
+        typer.Option(
+            "--network", help="What the run trained: mini, student, memories, enhance, reader or clip."
+        ),
     ] = "mini",
 ) -> None:
     """Write a run's averaged weights as float16; mini in diffusers' folders, with a model card."""
@@ -212,6 +216,8 @@ def export(
         from longtake.train.export import export_mini as write
     elif network == "student":
         from longtake.train.distil.export import export_student as write
+    elif network == "memories":
+        from longtake.train.memories.run import export as write
     elif network == "enhance":
         from longtake.train.enhance import export as write
     elif network == "reader":
@@ -219,10 +225,18 @@ def export(
     elif network == "clip":
         from longtake.train.clip import export as write
     else:
-        raise UserError(f"network {network} is not known; use mini, student, enhance, reader or clip")
+        raise UserError(
+            f"network {network} is not known; use mini, student, memories, enhance, reader or clip"
+        )
     if not any(run.glob("checkpoint-*")):
         raise UserError(f"{run} holds no checkpoint; train first, or give another folder")
     write(run, out)
+
+
+app.command()(cam)
+
+
+app.command()(apm)
 
 
 app.command()(stage)

@@ -1,0 +1,113 @@
+"""What a memory learns from: a clip somewhere in a stored one, the frames before it, an anchor, a caption.
+
+The frames before are the clip's own first ones, clean: in use it shows them again. The anchor is the first frame of the
+stored clip, the one that is an image by itself; where that is a jump, it is from long before.
+
+Shapes: B samples, C channels, T latent frames of the clip, P of them shown again, h w latent cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from longtake.errors import UserError
+from longtake.train.counters import numbers
+from longtake.train.memories.config import MemoryRecipe
+from longtake.train.store import Batch, ClipRecord, LatentSet
+
+
+class Dropped(NamedTuple):
+    """Which samples lack a condition, bool `[B]`."""
+
+    text: np.ndarray
+    anchor: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """A batch before noise is added."""
+
+    clean: Tensor
+    """`[B, C, T, h, w]`."""
+    past: Tensor
+    """`[B, C, P, h, w]`, clean; what is remembered before noise is added to some of it."""
+    light: np.ndarray
+    """`[B]`, σ of that noise."""
+    anchor: Tensor
+    """`[B, C, h, w]`."""
+    texts: list[str]
+    """The caption of each; empty where it is dropped."""
+    dropped: Dropped
+
+
+def draw(recipe: MemoryRecipe, data: LatentSet, step: int, count: int, levels: dict[int, float]) -> Sample:
+    """The batch of a step, a function of the recipe's seed and the step. Raises UserError for clips too short."""
+    rng = numbers(recipe.seed, "memories", step)
+    jumps = (rng.random(count) < recipe.jump_share) & (recipe.kind == "apm")
+    batch = data.batch(step, jumps.tolist(), levels)
+    light = np.where(rng.random(count) < recipe.light_share, recipe.light_sigma * rng.random(count), 0.0)
+    return _cut(recipe, batch, rng, light, drop(rng, recipe, count))
+
+
+def held_out(recipe: MemoryRecipe, data: LatentSet, count: int) -> Sample:
+    """Clips set aside, always the same, with every condition and nothing noised."""
+    batch = data.spread(min(count, len(data)))
+    number = len(batch.records)
+    nothing = Dropped(np.zeros(number, bool), np.zeros(number, bool))
+    return _cut(recipe, batch, numbers(recipe.seed, "memories held out"), np.zeros(number), nothing)
+
+
+def drop(rng: np.random.Generator, recipe: MemoryRecipe, count: int) -> Dropped:
+    """Draw which conditions are left out; without a long-term memory `both` counts for the text."""
+    shares, u = recipe.dropout, rng.random(count)
+    text = u < shares.text + shares.both
+    anchor = (u >= shares.text) & (u < shares.text + shares.both + shares.anchor)
+    return Dropped(text, anchor)
+
+
+def _cut(
+    recipe: MemoryRecipe, batch: Batch, rng: np.random.Generator, light: np.ndarray, dropped: Dropped
+) -> Sample:
+    frames, shown = recipe.clip, recipe.cam.frames
+    first = _starts(rng, batch.records, batch.latents.shape[2], frames, recipe.block)
+    clean = torch.stack([clip[:, s : s + frames] for clip, s in zip(batch.latents, first, strict=True)])
+    texts = [
+        "" if silent else _caption(rng, record, start + shown)
+        for record, start, silent in zip(batch.records, first, dropped.text, strict=True)
+    ]
+    return Sample(
+        clean=clean,
+        past=clean[:, :, :shown],
+        light=light,
+        anchor=batch.latents[:, :, 0],
+        texts=texts,
+        dropped=dropped,
+    )
+
+
+def _starts(
+    rng: np.random.Generator, records: Sequence[ClipRecord], stored: int, frames: int, block: int
+) -> list[int]:
+    """Where each clip begins: behind the image, and behind the first part of a stored clip that jumps."""
+    starts = []
+    for record in records:
+        low = block if record.jump else 1
+        if stored - frames < low:
+            raise UserError(
+                f"clips of {stored} latent frames are too short for a memory of clips of {frames}; "
+                f"make the set with {low + frames} or more"
+            )
+        starts.append(int(rng.integers(low, stored - frames + 1)))
+    return starts
+
+
+def _caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
+    """A wording of the caption in force at a latent frame."""
+    captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
+    return captions[int(rng.integers(len(captions)))]

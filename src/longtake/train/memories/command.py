@@ -1,0 +1,115 @@
+"""`longtake train cam` and `longtake train apm`: StreamingT2V's memories for a model that stays as it is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from longtake.errors import UserError
+
+if TYPE_CHECKING:
+    from longtake.train.memories.config import Kind, MemoryRecipe
+
+__all__ = ["apm", "cam"]
+
+SHIPPED = Path(__file__).parents[2] / "weights" / "mini"
+
+Data = Annotated[Path, typer.Option("--data", help="Folder of the latent set.")]
+RunFolder = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
+Model = Annotated[Path, typer.Option("--model", help="Folder of the model that is given a memory.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
+MaxMinutes = Annotated[
+    float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
+]
+
+
+def cam(
+    data: Data,
+    out: RunFolder,
+    config: Annotated[str, typer.Option("--config", help="A recipe's name or a YAML file.")] = "cam",
+    resume: Resume = False,
+    model: Model = SHIPPED,
+    fusion: Annotated[
+        str | None,
+        typer.Option("--fusion", help="attend, or what it is compared with: add, concat."),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    max_minutes: MaxMinutes = math.inf,
+) -> None:
+    """Train short-term memory (CAM of StreamingT2V); the model itself is frozen."""
+    recipe = _read(config, "cam")
+    if fusion is not None:
+        recipe = _with_fusion(recipe, fusion)
+    _run(recipe, data, model, out, None, resume, device, threads, max_minutes)
+
+
+def apm(
+    data: Data,
+    out: RunFolder,
+    config: Annotated[str, typer.Option("--config", help="A recipe's name or a YAML file.")] = "apm",
+    resume: Resume = False,
+    model: Model = SHIPPED,
+    cam: Annotated[
+        Path | None,
+        typer.Option(
+            "--cam", help="Run of `longtake train cam` that it goes on from; default: the model's cam/."
+        ),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    max_minutes: MaxMinutes = math.inf,
+) -> None:
+    """Train long-term memory (APM of StreamingT2V) together with short-term memory; the model itself is frozen."""
+    _run(_read(config, "apm"), data, model, out, cam, resume, device, threads, max_minutes)
+
+
+def _read(config: str, kind: Kind) -> MemoryRecipe:
+    from longtake.train.memories.config import MemoryRecipe
+    from longtake.train.recipe_file import load_config
+
+    recipe = load_config(config, MemoryRecipe)
+    if recipe.kind != kind:
+        raise UserError(f"{config} is a recipe of {recipe.kind}; use `longtake train {recipe.kind}`")
+    return recipe
+
+
+def _with_fusion(recipe: MemoryRecipe, fusion: str) -> MemoryRecipe:
+    from longtake.models.streaming.config import FUSIONS
+
+    if fusion not in FUSIONS:
+        raise UserError(f"--fusion {fusion} is unknown; use one of {', '.join(FUSIONS)}")
+    return recipe.model_copy(update={"cam": recipe.cam.model_copy(update={"fusion": fusion})})
+
+
+def _run(
+    recipe: MemoryRecipe,
+    data: Path,
+    model: Path,
+    out: Path,
+    cam: Path | None,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    max_minutes: float,
+) -> None:
+    import torch
+
+    from longtake.train.memories.run import train
+    from longtake.train.report import RunReport
+
+    there = any(out.glob("checkpoint-*"))
+    if there and not resume:
+        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with RunReport() as report:
+        done = train(recipe, data, model, out, report, cam=cam, device=device, max_minutes=max_minutes)
+    state = "all stages done" if done else "stopped before the end; go on with --resume"
+    export = f"longtake train export --network memories --run {out} --out {model}"
+    typer.echo(f"{out}: {state}; put it into the model with: {export}", err=True)

@@ -1,0 +1,103 @@
+"""What the recipes of short-term and long-term memory may say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from longtake.models.streaming.config import Fusion
+from longtake.train.config import OptimiserConfig, Share, Stage, Strict
+
+Kind = Literal["cam", "apm"]
+
+
+class CamSizes(Strict):
+    """Short-term memory."""
+
+    fusion: Fusion = "attend"
+    """How it enters; `add` and `concat` are what the paper compares it with."""
+    last_layers: PositiveInt = 4
+    """How many of the transformer's last blocks read it."""
+    encoder_layers: PositiveInt = 2
+    """Blocks of its encoder."""
+    frames: PositiveInt = 2
+    """Latent frames before a clip that it remembers."""
+
+
+class ApmSizes(Strict):
+    """Long-term memory."""
+
+    image_tokens: PositiveInt = 16
+    """Tokens of an anchor."""
+    width: PositiveInt = 64
+    """Channels of the picture encoder's first layer."""
+    pool: PositiveInt = 2
+    """Rows and columns that its last layer is averaged to."""
+    hidden: PositiveInt = 256
+    """Inner width of the layers that make tokens."""
+
+
+class DropoutConfig(Strict):
+    """Conditions that are left out in training, as published: shares of samples."""
+
+    text: Share = 0.05
+    """The prompt alone."""
+    anchor: Share = 0.05
+    """The anchor alone."""
+    both: Share = 0.05
+    """Both."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> DropoutConfig:
+        if self.text + self.anchor + self.both > 1:
+            raise ValueError("the shares of dropped conditions add up to more than 1; lower them")
+        return self
+
+
+class MemoryRecipe(Strict):
+    """Everything that decides the memories of a transformer. A stage's `frames` are those of a clip."""
+
+    kind: Kind
+    """cam: short-term memory, the transformer frozen. apm: long-term memory, and the short-term one with it."""
+    seed: int = 0
+    cam: CamSizes = CamSizes()
+    """Of `kind: cam`; `apm` takes the short-term memory that it is given."""
+    apm: ApmSizes = ApmSizes()
+    dropout: DropoutConfig = DropoutConfig()
+    """Of the anchor only with `kind: apm`."""
+    block: PositiveInt = 3
+    """Latent frames of the first part of a stored clip that jumps."""
+    jump_share: Share = 0.5
+    """Share of samples whose anchor is from long before, with `kind: apm`."""
+    light_share: Share = 0.5
+    """Share of samples whose frames before are lightly noised: in use they are the model's own, not perfect."""
+    light_sigma: Share = 0.1
+    """Highest σ of these."""
+    shift: PositiveFloat = 3.0
+    """Of the noise levels, σ' = shift·σ / (1 + (shift−1)·σ)."""
+    new_weight: NonNegativeFloat = 1.0
+    """Weight in the loss of a clip's new frames, those that it shows again having 1."""
+    stages: tuple[Stage, ...]
+    optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """As for mini."""
+    checkpoint_minutes: PositiveFloat = 8.0
+    sample_minutes: PositiveFloat = 15.0
+    log_steps: PositiveInt = 20
+    validate_steps: PositiveInt = 200
+
+    @model_validator(mode="after")
+    def _one_length(self) -> MemoryRecipe:
+        lengths = {stage.frames for stage in self.stages}
+        if len(lengths) != 1 or min(lengths) <= self.cam.frames:
+            raise ValueError(
+                f"stages with clips of {sorted(lengths)} frames: all need one length, of more than the "
+                f"{self.cam.frames} frames that are shown again"
+            )
+        return self
+
+    @property
+    def clip(self) -> int:
+        """Latent frames of a clip."""
+        return self.stages[0].frames

@@ -1,0 +1,192 @@
+"""The recipe of StreamingT2V's memories (arXiv 2403.14773, section 10): CAM, then APM together with it.
+
+Flow matching on clips whose first frames are known to the memory: `x = (1−σ)·clean + σ·noise`, one σ a clip, target
+`noise − clean` on all frames. The transformer is frozen throughout. In the published second stage its spatial layers
+are trained as well; here they stay too, so that a model with memories still is the model. Conditions are dropped as
+published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from longtake.models.codec import Codec
+from longtake.models.text import TextEncoder
+from longtake.models.wan import WanTransformer
+from longtake.sampling.schedule import FlowSchedule
+from longtake.train.config import Stage
+from longtake.train.counters import normal, numbers
+from longtake.train.device import Compute
+from longtake.train.memories.clips import Sample, draw, held_out
+from longtake.train.memories.config import MemoryRecipe
+from longtake.train.memories.networks import Remembering
+from longtake.train.preview import sheet
+from longtake.train.store import VALIDATION, LatentSet
+
+__all__ = ["Memories"]
+
+CHECKED = (0.3, 0.6, 0.9)
+"""Noise levels of the validation."""
+STEPS = 12
+"""Steps of the sample sheets."""
+
+
+class Memories:
+    """The recipe. See `loop.Recipe`."""
+
+    def __init__(
+        self,
+        recipe: MemoryRecipe,
+        data: Path,
+        networks: Remembering,
+        text: TextEncoder,
+        codec: Codec,
+        compute: Compute,
+    ) -> None:
+        self.recipe, self.folder, self.compute = recipe, data, compute
+        self.stages: Sequence[Stage] = recipe.stages
+        self.text, self.codec = text, codec
+        self.data = LatentSet(data, seed=recipe.seed)
+        self.networks: nn.Module = networks.to(compute.device)
+        self.grey = self._grey()
+
+    @property
+    def transformer(self) -> WanTransformer:
+        """The frozen one."""
+        assert isinstance(self.networks, Remembering)
+        return self.networks.transformer
+
+    def _grey(self) -> Tensor:
+        """Latents `[C, h, w]` of a mid-grey picture, which stands for no anchor."""
+        _, _, height, width = self.data.latent_shape
+        stride = self.codec.spatial_stride
+        picture = torch.zeros(1, 3, 1, height * stride, width * stride)
+        return self.codec.encode(picture, self.codec.start())[0, :, 0].float()
+
+    def shards(self) -> tuple[str, ...]:
+        """Names of the shards in use."""
+        return self.data.names
+
+    def use_shards(self, names: Sequence[str] | None) -> None:
+        """Read other shards from now on."""
+        self.data = LatentSet(self.folder, names, seed=self.recipe.seed)
+
+    def loss(self, stage: Stage, step: int) -> Tensor:
+        """Mean squared velocity error of the step's batch."""
+        recipe, count, device = self.recipe, stage.batch_size, self.compute.device
+        sample = draw(recipe, self.data, step, count, stage.levels)
+        rng = numbers(recipe.seed, "memories sigma", step)
+        u = (rng.permutation(count) + rng.random(count)) / count
+        sigma = recipe.shift * u / (1 + (recipe.shift - 1) * u)
+        clean = sample.clean.to(device)
+        noise = normal(tuple(clean.shape), recipe.seed, "memories noise", step, device=device)
+        error = (self._velocity(self.networks, sample, noise, sigma, step) - (noise - clean)).square()
+        weights = torch.ones(clean.shape[2], device=device)
+        weights[recipe.cam.frames :] = recipe.new_weight
+        return (error.mean((0, 1, 3, 4)) * weights).sum() / weights.sum()
+
+    def _velocity(
+        self, networks: nn.Module, sample: Sample, noise: Tensor, sigma: np.ndarray, step: int
+    ) -> Tensor:
+        """Of noised clips, by all memories there are."""
+        device = noise.device
+        level = _each(sigma, noise)
+        clean, past = sample.clean.to(device), sample.past.to(device)
+        if sample.light.any():
+            light = _each(sample.light, noise)
+            own = normal(tuple(past.shape), self.recipe.seed, "memories past", step, device=device)
+            past = (1 - light) * past + light * own
+        anchor = sample.anchor.to(device)
+        absent = torch.from_numpy(sample.dropped.anchor).to(device)
+        anchor = torch.where(absent[:, None, None, None], self.grey.to(device), anchor)
+        x = (1 - level) * clean + level * noise
+        return self._predict(networks, x, sigma, sample.texts, past, anchor)
+
+    def _predict(
+        self,
+        networks: nn.Module,
+        x: Tensor,
+        sigma: np.ndarray,
+        texts: Sequence[str],
+        past: Tensor | None,
+        anchor: Tensor | None,
+    ) -> Tensor:
+        timestep = torch.from_numpy(1000 * sigma).to(x)[:, None].expand(-1, x.shape[2])
+        with torch.no_grad():
+            rows = self.text.encode(texts).to(x)
+        with self.compute.autocast():
+            velocity: Tensor = networks(x, timestep, rows, past, anchor)
+        return velocity.float()
+
+    @torch.no_grad()
+    def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
+        """Error at fixed levels on clips set aside; at the middle one of frames shown again and new, and without
+        each memory."""
+        networks, shown = _Fixed(self.networks, weights), self.recipe.cam.frames
+        sample = held_out(self.recipe, self._validation(), 24)
+        clean = sample.clean.to(self.compute.device)
+        noise = normal(tuple(clean.shape), self.recipe.seed, "memories validation", device=clean.device)
+        figures = {}
+        for level in CHECKED:
+            sigma = np.full(len(clean), level)
+            x = (1 - level) * clean + level * noise
+            past, anchor = sample.past.to(clean), sample.anchor.to(clean)
+            error = (self._predict(networks, x, sigma, sample.texts, past, anchor) - (noise - clean)).square()
+            figures[f"sigma_{level}"] = float(error.mean())
+            if level == CHECKED[1]:
+                figures["shown_again"] = float(error[:, :, :shown].mean())
+                figures["new"] = float(error[:, :, shown:].mean())
+                plain = self._predict(networks, x, sigma, sample.texts, None, None) - (noise - clean)
+                figures["new_without_memory"] = float(plain[:, :, shown:].square().mean())
+                if self.recipe.kind == "apm":
+                    short = self._predict(networks, x, sigma, sample.texts, past, None) - (noise - clean)
+                    figures["new_without_anchor"] = float(short[:, :, shown:].square().mean())
+        return figures
+
+    def _validation(self) -> LatentSet:
+        return LatentSet(self.folder, [VALIDATION], seed=self.recipe.seed)
+
+    @torch.no_grad()
+    def sample(self, weights: Mapping[str, Tensor], frames: int, path: Path) -> None:
+        """A sheet of clips set aside: as they go on, and as the memories go on from their first frames."""
+        networks = _Fixed(self.networks, weights)
+        sample = held_out(self.recipe, self._validation(), 4)
+        shape = tuple(sample.clean.shape)
+        x = normal(shape, self.recipe.seed, "memories sample", device=self.compute.device)
+        past, anchor = sample.past.to(x), sample.anchor.to(x)
+        for sigma, following in pairwise(FlowSchedule(self.recipe.shift).uniform(STEPS)):
+            level = np.full(len(x), sigma)
+            x = x + (following - sigma) * self._predict(networks, x, level, sample.texts, past, anchor)
+        both = torch.stack([sample.clean, x.cpu()], 1).flatten(0, 1)
+        labels = [f"{side}: {text}" for text in sample.texts for side in ("true", "made")]
+        sheet(self._decoded(both, sample.anchor.repeat_interleave(2, 0)), labels).save(path)
+
+    def _decoded(self, clips: Tensor, anchor: Tensor) -> np.ndarray:
+        """Pixels of clips from the middle of a stream, behind an image that the codec begins with."""
+        pixels = self.codec.decode(torch.cat([anchor[:, :, None], clips], 2), self.codec.start())
+        return pixels[:, 1:].numpy()
+
+
+class _Fixed(nn.Module):
+    """A network under other weights."""
+
+    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._call = lambda *inputs: functional_call(network, dict(weights), inputs)
+
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """As the network's."""
+        out: Tensor = self._call(*inputs)
+        return out
+
+
+def _each(values: np.ndarray, like: Tensor) -> Tensor:
+    """One number a sample, to be broadcast over `like [B, C, T, h, w]`."""
+    return torch.from_numpy(np.asarray(values)).to(like)[:, None, None, None, None]

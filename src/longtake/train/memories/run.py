@@ -1,0 +1,130 @@
+"""Beginning, resuming and exporting a run of the memories."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+import yaml
+
+from longtake.errors import UserError
+from longtake.models.codecs import open_codec
+from longtake.models.files import load_strict, read_json
+from longtake.models.folder import CONFIG_FILE
+from longtake.models.places import Located
+from longtake.models.streaming.apm import ApmNetwork
+from longtake.models.streaming.cam import ShortTerm
+from longtake.models.streaming.config import ApmConfig, CamConfig
+from longtake.models.streaming.networks import APM, CAM, MemoryNetworks, open_cam, short_term
+from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.wan import WanTransformer
+from longtake.train.checkpoint import checkpoints, load_checkpoint, select
+from longtake.train.device import choose_compute
+from longtake.train.interrupt import hold_signals
+from longtake.train.loop import Cadence, Report, Run
+from longtake.train.memories.config import MemoryRecipe
+from longtake.train.memories.networks import Remembering, fresh
+from longtake.train.memories.recipe import Memories
+
+RECIPE = "recipe.yaml"
+
+
+def train(
+    recipe: MemoryRecipe,
+    data: Path,
+    model: Path,
+    out: Path,
+    report: Report,
+    *,
+    cam: Path | None = None,
+    device: str = "auto",
+    max_minutes: float = math.inf,
+    max_steps: int | None = None,
+) -> bool:
+    """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
+
+    model: folder of the model that is given memories. cam: for `kind: apm`, the run (or folder) of the short-term
+    memory; the model's own `cam/` unless given. Raises UserError for what is missing.
+    """
+    text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
+    transformer = WanTransformer.from_pretrained(model / "transformer")
+    given = _given(recipe, model, cam, transformer)
+    networks = fresh(recipe, transformer, text.max_length, given)
+    place = Located.in_folder(model, "codec")
+    if place is None:
+        raise UserError(f"{model} has no codec; give the folder of a whole model")
+    codec = open_codec(place.path, choice="full", dtype=torch.float32)
+    compute = choose_compute(device, recipe.precision)
+    learner = Memories(recipe, data, networks, text, codec, compute)
+    cadence = Cadence(
+        checkpoint_minutes=recipe.checkpoint_minutes,
+        sample_minutes=recipe.sample_minutes,
+        log_steps=recipe.log_steps,
+        validate_steps=recipe.validate_steps,
+    )
+    run = Run(learner, out, recipe.optimiser, cadence, report)
+    run.resume()
+    _keep(recipe, networks, out)
+    with hold_signals() as stop:
+        return run.train(max_minutes=max_minutes, max_steps=max_steps, stop=stop)
+
+
+def export(run: Path, out: Path) -> None:
+    """Write a run's averaged weights in half precision into a model's folder: `cam/`, and `apm/` where it has one.
+
+    Nothing else in `out` is touched. Raises UserError for a folder without a run.
+    """
+    trained(run).save(out)
+
+
+def trained(run: Path) -> MemoryNetworks:
+    """The memories of a run, averaged weights."""
+    if not (run / RECIPE).is_file() or not checkpoints(run):
+        raise UserError(f"{run} holds no run of `longtake train cam` or `longtake train apm`; train first")
+    newest = checkpoints(run)[-1]
+    weights = select(load_checkpoint(newest)[1], "average")
+    cam = short_term(CamConfig.from_dict(read_json(run / CAM / CONFIG_FILE)))
+    parts: dict[str, torch.nn.Module] = {CAM: cam}  # type: ignore[dict-item]
+    if (run / APM / CONFIG_FILE).is_file():
+        parts[APM] = ApmNetwork(ApmConfig.from_dict(read_json(run / APM / CONFIG_FILE)))
+    for name, network in parts.items():
+        own = {
+            key.removeprefix(f"{name}."): value
+            for key, value in weights.items()
+            if key.startswith(f"{name}.")
+        }
+        load_strict(network, own, source=newest)
+        network.eval().requires_grad_(False)
+    apm = parts.get(APM)
+    assert apm is None or isinstance(apm, ApmNetwork)
+    return MemoryNetworks(cam=cam, apm=apm)
+
+
+def _given(
+    recipe: MemoryRecipe, model: Path, cam: Path | None, transformer: WanTransformer
+) -> ShortTerm | None:
+    """The short-term memory that long-term memory is trained beside."""
+    if recipe.kind == "cam":
+        return None
+    if cam is not None and (cam / RECIPE).is_file():
+        return trained(cam).cam
+    folder = cam or model / CAM
+    if not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"{folder} holds no short-term memory, which long-term memory is trained beside; "
+            "run `longtake train cam` first, and give its folder with --cam"
+        )
+    return open_cam(folder, transformer.config)
+
+
+def _keep(recipe: MemoryRecipe, networks: Remembering, out: Path) -> None:
+    """Write the whole recipe, and the sizes of the networks, beside the checkpoints."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    memories = networks.memories
+    for name, network in ((CAM, memories.cam), (APM, memories.apm)):
+        if network is not None:
+            (out / name).mkdir(exist_ok=True)
+            (out / name / CONFIG_FILE).write_text(json.dumps(network.config.to_dict(), indent=2) + "\n")

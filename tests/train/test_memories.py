@@ -1,0 +1,203 @@
+"""The recipes of both memories on tiny networks: what is trained, that it learns, resumes and is exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from longtake import Pipeline, Settings
+from longtake.errors import UserError
+from longtake.models.streaming.config import FUSIONS, Fusion
+from longtake.models.text import TextEncoder
+from longtake.models.wan import WanTransformer
+from longtake.train.app import app
+from longtake.train.checkpoint import checkpoints, load_checkpoint
+from longtake.train.config import OptimiserConfig, Stage
+from longtake.train.counters import numbers
+from longtake.train.device import choose_compute
+from longtake.train.memories.clips import draw, drop
+from longtake.train.memories.config import ApmSizes, CamSizes, DropoutConfig, MemoryRecipe
+from longtake.train.memories.networks import fresh
+from longtake.train.memories.recipe import Memories
+from longtake.train.memories.run import export, train
+from longtake.train.recipe_file import load_config
+from longtake.train.store import LatentSet
+from tests.tiny import tiny_folder, tiny_patch_codec, tiny_pipeline
+from tests.train.sets import write_set
+
+STAGE = Stage(name="clips", steps=3, batch_size=4, frames=4, levels={1: 0.5, 2: 0.5})
+CAM = MemoryRecipe(
+    kind="cam",
+    cam=CamSizes(last_layers=1, encoder_layers=1),
+    apm=ApmSizes(width=4, hidden=8),
+    block=2,
+    stages=(STAGE,),
+    optimiser=OptimiserConfig(hidden="adamw", adamw_lr=0.01, warmup_steps=2),
+    log_steps=1,
+    validate_steps=1000,
+)
+APM = CAM.model_copy(update={"kind": "apm"})
+
+
+class Told:
+    """Keeps the lines of the log."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, object]] = []
+
+    def record(self, record) -> None:  # type: ignore[no-untyped-def]
+        self.lines.append(dict(record))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny_folder(tmp_path / "model", tiny_pipeline())
+
+
+def learner(recipe: MemoryRecipe, data: Path, model: Path) -> Memories:
+    text = TextEncoder.load(model).eval().requires_grad_(False)
+    networks = fresh(recipe, WanTransformer.from_pretrained(model / "transformer"), text.max_length, None)
+    return Memories(recipe, data, networks, text, tiny_patch_codec(), choose_compute("cpu", "float32"))
+
+
+def test_clips_follow_the_image_and_the_jump_and_anchors_are_their_first_frame(data: Path) -> None:
+    for step in range(4):
+        sample = draw(APM, LatentSet(data), step, 16, {1: 0.5, 2: 0.5})
+        assert sample.clean.shape == (16, 4, 4, 4, 4)
+        assert torch.equal(sample.past, sample.clean[:, :, :2])
+        for clip, anchor in zip(sample.clean, sample.anchor, strict=True):
+            assert not any(torch.equal(clip[:, t], anchor) for t in range(4))
+
+
+def test_conditions_are_dropped_as_often_as_published() -> None:
+    recipe = APM.model_copy(update={"dropout": DropoutConfig()})
+    dropped = drop(numbers(0, "test"), recipe, 40_000)
+    shares = [
+        (dropped.text & ~dropped.anchor).mean(),
+        (~dropped.text & dropped.anchor).mean(),
+        (dropped.text & dropped.anchor).mean(),
+    ]
+    assert np.allclose(shares, 0.05, atol=0.005), shares
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_only_the_memory_is_trained_and_the_loss_falls(fusion: Fusion, data: Path, model: Path) -> None:
+    recipe = CAM.model_copy(update={"cam": CAM.cam.model_copy(update={"fusion": fusion})})
+    subject = learner(recipe, data, model)
+    named = {name: p for name, p in subject.networks.named_parameters() if p.requires_grad}
+    assert all(name.startswith("cam.") for name in named)
+    optimiser, losses = torch.optim.AdamW(named.values(), lr=0.01), []
+    for _ in range(25):
+        optimiser.zero_grad()
+        loss = subject.loss(STAGE, 0)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_the_first_loss_is_the_plain_transformers(data: Path, model: Path) -> None:
+    one, two = learner(CAM, data, model), learner(APM, data, model)
+    plain = learner(CAM, data, model)
+    inner = plain.networks.transformer
+    plain.networks = type(
+        "Plain", (torch.nn.Module,), {"forward": lambda _, x, t, rows, *rest: inner(x, t, rows)}
+    )()
+    assert one.loss(STAGE, 1).item() == pytest.approx(plain.loss(STAGE, 1).item(), rel=1e-5)
+    assert torch.isfinite(two.loss(STAGE, 1))
+
+
+def test_both_memories_are_trained_together(data: Path, model: Path) -> None:
+    subject = learner(APM, data, model)
+    subject.loss(STAGE, 0).backward()
+    moved = {
+        name for name, p in subject.networks.named_parameters() if p.grad is not None and p.grad.abs().max()
+    }
+    assert any(name.startswith("cam.") for name in moved)
+    assert {name for name in moved if name.startswith("apm.")} == {f"apm.mixings.{i}.alpha" for i in range(2)}
+
+
+def test_a_run_resumed_is_the_run_never_stopped(data: Path, model: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(CAM, data, model, whole, Told())
+    assert not train(CAM, data, model, parts, Told(), max_steps=1)
+    assert train(CAM, data, model, parts, Told())
+    one, two = (load_checkpoint(checkpoints(folder)[-1])[1] for folder in (whole, parts))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_is_exported_streams_and_the_transformer_is_untouched(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    before = (model / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()
+    train(CAM, data, model, tmp_path / "cam", Told())
+    train(APM, data, model, tmp_path / "apm", Told(), cam=tmp_path / "cam")
+    export(tmp_path / "apm", model)
+    assert (model / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes() == before
+    pipe = Pipeline.from_pretrained(model, torch_dtype=torch.float32)
+    settings = Settings(method="streamingt2v")
+    chunks = list(pipe.stream("a red sphere rolls", seed=1, num_frames=25, settings=settings))
+    assert [chunk.anchors for chunk in chunks] == [(), (0,)]
+
+
+def test_validation_says_what_each_memory_is_worth(data: Path, model: Path) -> None:
+    subject = learner(APM, data, model)
+    weights = {n: p.detach() for n, p in subject.networks.named_parameters() if p.requires_grad}
+    figures = subject.validate(weights, 4)
+    assert figures["new"] == pytest.approx(figures["new_without_memory"], rel=1e-4)
+    assert {"shown_again", "new_without_anchor", "sigma_0.3"} <= figures.keys()
+
+
+def test_a_sheet_of_samples_is_written(data: Path, model: Path, tmp_path: Path) -> None:
+    subject = learner(CAM, data, model)
+    weights = {n: p.detach() for n, p in subject.networks.named_parameters() if p.requires_grad}
+    subject.sample(weights, 4, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 100
+
+
+def test_long_term_memory_needs_the_short_one(data: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run `longtake train cam` first"):
+        train(APM, data, model, tmp_path / "apm", Told())
+
+
+def test_clips_that_are_too_short_are_refused(data: Path, model: Path) -> None:
+    long = MemoryRecipe(kind="cam", stages=(STAGE.model_copy(update={"frames": 8}),))
+    with pytest.raises(UserError, match="8 latent frames are too short"):
+        draw(long, LatentSet(data), 0, 2, {1: 1.0})
+
+
+def test_shipped_recipes_are_valid_and_within_the_steps_that_variants_are_compared_at() -> None:
+    for name in ("cam", "apm"):
+        recipe = load_config(name, MemoryRecipe)
+        assert recipe.kind == name
+        assert sum(stage.steps for stage in recipe.stages) <= 1500
+
+
+def test_the_commands_train_and_export(data: Path, model: Path, tmp_path: Path) -> None:
+    import yaml
+
+    recipe, run = tmp_path / "r.yaml", tmp_path / "run"
+    recipe.write_text(yaml.safe_dump(CAM.model_dump(mode="json")))
+    options = ["--config", str(recipe), "--data", str(data), "--out", str(run), "--model", str(model)]
+    result = CliRunner().invoke(app, ["cam", *options, "--fusion", "add", "--threads", "1"])
+    assert result.exit_code == 0, result.output
+    assert "put it into the model with: longtake train export --network memories" in result.stderr
+    again = CliRunner().invoke(app, ["cam", *options])
+    assert isinstance(again.exception, UserError)
+    wrong = CliRunner().invoke(app, ["apm", *options])
+    assert "is a recipe of cam" in str(wrong.exception)
+    result = CliRunner().invoke(
+        app, ["export", "--network", "memories", "--run", str(run), "--out", str(model)]
+    )
+    assert result.exit_code == 0, result.output
+    assert (model / "cam" / "config.json").is_file()
