@@ -274,6 +274,39 @@ def test_pictures_of_a_client_become_a_take(server: Running) -> None:
     _at_rest(server)
 
 
+def _picture(shade: int) -> bytes:
+    picture = io.BytesIO()
+    Image.fromarray(np.full((24, 40, 3), shade, np.uint8)).save(picture, "JPEG")
+    return picture.getvalue()
+
+
+def test_a_take_of_live_pictures_goes_on_with_those_that_come_now(server: Running) -> None:
+    with server.live() as live:
+        live.say("session.start", prompt=PROMPT, video_reference={"live": True}, strength=0.8)
+        start = live.until("video.start")
+        assert start["config"]["takes_pictures"]
+        live.socket.send(_picture(40))
+        made = [live.chunk() for _ in range(3)]
+    _at_rest(server)
+    with server.live() as live:
+        live.say("session.start", take_id=start["take_id"], **{"from": made[-1]["media_time"]})
+        assert live.until("video.start")["config"]["takes_pictures"]
+        seen = live.chunk()["generation_chunk_index"]
+        live.socket.send(_picture(200))
+        while (chunk := live.chunk())["source_frames"] is None:
+            seen = chunk["generation_chunk_index"]
+        assert (chunk["generation_chunk_index"], chunk["source_frames"][0]) == (seen + 1, 0)
+        live.say("session.branch", at=made[1]["media_time"], prompt=BLUE)
+        assert live.until("video.start")["config"]["takes_pictures"]
+        live.socket.send(_picture(90))
+        assert live.chunk()["media_time"] == made[1]["media_time"]
+        live.say("session.stop")
+        live.until("session.done")
+    _at_rest(server)
+    take = server.http().get(f"/v1/takes/{start['take_id']}").json()
+    assert take["can_be_replayed"], "its pictures are kept"
+
+
 @pytest.mark.parametrize(
     ("message", "kind"),
     [

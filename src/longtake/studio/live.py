@@ -45,8 +45,12 @@ class Connection:
                 raise
         finally:
             service.connections -= 1
-            if self._pictures is not None:
-                await self._pictures.close()
+            await self._close_pictures()
+
+    async def _close_pictures(self) -> None:
+        pictures, self._pictures = self._pictures, None
+        if pictures is not None:
+            await pictures.close()
 
     def _is_connected(self) -> bool:
         """Whether both sides still talk; Starlette raises RuntimeError for a message after the end."""
@@ -112,6 +116,7 @@ class Connection:
                 task.cancel()
             await asyncio.gather(sending, hearing, return_exceptions=True)
             seat.screening.leave(viewer)
+        await self._close_pictures()  # they were for the take that is left
         return await self._branch(seat, asked)
 
     async def _branch(self, seat: Seat, asked: say.SessionBranch) -> Seat:
@@ -266,6 +271,7 @@ def _config(seat: Seat) -> dict[str, Any]:
         "parent": begun.parent and {"take_id": begun.parent, "at": begun.branched_at},
         "unknown_words": begun.unknown_words,
         "is_paused": seat.screening.is_paused,
+        "takes_pictures": seat.screening.pictures is not None,
     }
 
 

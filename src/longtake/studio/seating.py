@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from longtake.journal import SourceKind
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.events import Begun
 from longtake.studio.orders import Branch
@@ -56,8 +57,9 @@ class Usher:
         order = Branch(
             take_id=seat.begun.take_id, at=asked.at, prompt=asked.prompt, transition=asked.transition
         )
+        pictures = await self._live_source_of(order.take_id)
         lease = service.admission.admit_take(self.identity.who)
-        screening, begun = await service.begin(order, self.identity, lease, is_live=True)
+        screening, begun = await service.begin(order, self.identity, lease, is_live=True, pictures=pictures)
         return Seat(screening, begun, True, begun.next_index, begun.media_time)
 
     async def _begin(self, start: SessionStart) -> Seat:
@@ -65,6 +67,8 @@ class Usher:
         image = await self._image(start)
         order = read_start(start, service.worker.models, service.uploads, service.limits, image)
         pictures = self._live_pictures(start)
+        if start.branch is not None:
+            pictures = await self._live_source_of(start.branch.take_id)
         lease = service.admission.admit_take(self.identity.who)
         screening, begun = await service.begin(order, self.identity, lease, is_live=True, pictures=pictures)
         if (grant := self.identity.grant) is not None and grant.take_id is None:
@@ -85,12 +89,12 @@ class Usher:
 
     async def _resume(self, start: SessionStart, take_id: str) -> Screening:
         service = self.service
-        await asyncio.to_thread(service.record, take_id)
+        pictures = await self._live_source_of(take_id)
         if start.role != "direct":
             raise Refused(Reason.CONFLICT, "the take rests; direct it to go on, or play its content")
         order = read_start(start, service.worker.models, service.uploads, service.limits, None)
         lease = service.admission.admit_take(self.identity.who)
-        screening, _ = await service.begin(order, self.identity, lease, is_live=True)
+        screening, _ = await service.begin(order, self.identity, lease, is_live=True, pictures=pictures)
         return screening
 
     def _check_grant(self, start: SessionStart) -> None:
@@ -118,5 +122,14 @@ class Usher:
     def _live_pictures(self, start: SessionStart) -> LivePictures | None:
         if not isinstance(start.video_reference, LiveReference):
             return None
-        model = find_model(start.model, self.service.worker.models)
+        return self._buffer(start.model)
+
+    async def _live_source_of(self, take_id: str) -> LivePictures | None:
+        """For a take that is made from live pictures: they go on from where the source is now. Raises Refused."""
+        record = await asyncio.to_thread(self.service.record, take_id)
+        return self._buffer(record.model) if record.source is SourceKind.LIVE else None
+
+    def _buffer(self, name: str | None) -> LivePictures:
+        """As many pictures as a chunk of the model shows."""
+        model = find_model(name, self.service.worker.models)
         return LivePictures(round(model["chunk_seconds"] * model["fps"]))
