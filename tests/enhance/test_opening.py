@@ -130,8 +130,9 @@ def test_what_does_not_fit_is_said_in_one_line(
 
 
 def test_generate_enhances_on_the_way_into_the_file(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path / "home"))
     out = tmp_path / "take.mp4"
     args = ["generate", "a red sphere", "--model", str(model), "--frames", "13", "--seed", "1", "--enhance"]
     assert main([*args, "--out", str(out), "--json", "-q", "--no-provenance"]) == 0
@@ -140,6 +141,9 @@ def test_generate_enhances_on_the_way_into_the_file(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["width"], summary["native_width"], summary["frames"]) == (64, 32, 13)
     assert [receipt["status"] for receipt in summary["receipts"]] == ["accepted"]
+    assert summary["journal_seconds_p50"] > 0
+    assert main(["takes", "export", summary["take_id"], "--out", str(tmp_path / "before.mp4")]) == 0
+    assert read_video(tmp_path / "before.mp4")[0].shape == (13, 16, 32, 3)
 
 
 def test_generate_refuses_to_enhance_without_an_enhancer(

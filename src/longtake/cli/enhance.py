@@ -13,7 +13,7 @@ from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from longtake.chunk import Chunk
     from longtake.cli.meter import Meter
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from longtake.enhance.enhancement import Enhancement
     from longtake.media import FragmentedMp4Writer
     from longtake.pipeline import Pipeline
-    from longtake.take import Take
     from longtake.timeline import Receipt, Timeline
 
 
@@ -209,18 +208,18 @@ def _size(size: str | None) -> tuple[int | None, int | None]:
     return int(match[1]), int(match[2])
 
 
-def enhanced(pipe: Pipeline, take: Take, timeline: Timeline) -> Iterator[Chunk]:
+def enhanced(pipe: Pipeline, chunks: Iterable[Chunk], timeline: Timeline, *, seed: int) -> Iterator[Chunk]:
     """A take's chunks after the model's enhancer, live; receipts leave with the first chunk after theirs."""
     from longtake.chunk import Chunk, Timings
 
     receipts: list[Receipt] = []
 
     def made() -> Iterator[Chunk]:
-        for chunk in take:
+        for chunk in chunks:
             receipts.extend(chunk.receipts)
             yield chunk
 
-    for large in pipe.enhance(made(), timeline, seed=take.seed):
+    for large in pipe.enhance(made(), timeline, seed=seed):
         told = tuple(receipts)
         receipts.clear()
         yield Chunk(

@@ -89,7 +89,10 @@ def generate(
     ] = None,
     enhance: Annotated[
         bool,
-        Option("--enhance", help="Larger and cleaner, by the model's enhancer; such a take is not recorded."),
+        Option(
+            "--enhance",
+            help="Larger and cleaner, by the model's enhancer; what is recorded is the take before it.",
+        ),
     ] = False,
     watch: Annotated[
         bool, Option("--watch", help="Watch for drift, and say when the picture leaves its beginning.")
@@ -143,7 +146,6 @@ def generate(
         lora=lora or (),
         enhance=enhance,
     )
-    journal = journal and not enhance
     filming = _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json)
     filming.anchors, filming.long_term, filming.short_term = tuple(anchor or ()), apm, cam
     filming.run()
@@ -238,8 +240,8 @@ class _Filming:
                 image=request.image,
                 video=request.video,
                 strength=request.strength,
-                form=request.form,
-                out=request.out,
+                form=None if request.enhance else request.form,
+                out=None if request.enhance else request.out,
                 loading=loading(request.model, request.opening, self.signing),
                 observers=observers,
             )
@@ -256,10 +258,19 @@ class _Filming:
 
     def _enhanced(self, pipe: Pipeline, take: Take | RecordedTake) -> Iterator[Chunk]:
         from longtake.cli.enhance import enhanced
-        from longtake.take import Take
 
-        assert isinstance(take, Take)
-        return enhanced(pipe, take, self.request.timeline)
+        return enhanced(pipe, self._noted(take), self.request.timeline, seed=take.seed)
+
+    def _noted(self, take: Take | RecordedTake) -> Iterator[Chunk]:
+        """The chunks of a take; what recording them took is noted."""
+        from longtake.journal import Recorded
+
+        for made in take:
+            if isinstance(made, Recorded):
+                self.recording.append(made.recording)
+                yield made.chunk
+            else:
+                yield made
 
     def _film(
         self,
@@ -313,6 +324,7 @@ class _Filming:
             licence=pipe.preset.terms,
             seed=take.seed,
             complete=complete,
+            enhanced=request.enhance,
             frames=writer.frames,
             chunks=writer.chunks,
             fps=pipe.fps,

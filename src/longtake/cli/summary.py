@@ -42,6 +42,8 @@ class Summary:
     """With it, the take can be made again."""
     complete: bool
     """False when the take was stopped before its end."""
+    enhanced: bool
+    """Whether the file holds the take as its enhancer made it."""
     frames: int
     """Frames in the file."""
     chunks: int
@@ -97,7 +99,8 @@ class Summary:
         made = f"{self.out}: {self.frames} frames, {self.seconds:g} s at {self.fps} fps, {size}"
         made += "" if self.complete else ", stopped before its end"
         if self.take_id is not None and not self.complete:
-            made += f"; finish it with `longtake takes resume {self.take_id}`"
+            how = " --out FILE` as it is before it is enhanced" if self.enhanced else "`"
+            made += f"; finish it with `longtake takes resume {self.take_id}{how}"
         speed = f"first frame after {self.time_to_first_frame_s:.2f} s, then {self.rtf:.2f}x real time"
         model = f"model {self.model} ({self.licence}), seed {self.seed}"
         receipts = map(_receipt_line, self.receipts[1:])
