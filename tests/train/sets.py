@@ -24,30 +24,48 @@ def record(
     segments = [Segment(start=0, captions=("a red sphere rolls", "red sphere"))]
     if event:
         segments.append(Segment(start=event, captions=("a blue sphere rolls", "blue sphere")))
+    attributes = {"solids": [{"shape": "sphere"}]}
     return ClipRecord(
-        level=level, seed=seed, start=0, jump=jump, split=split, attributes={}, segments=tuple(segments)
+        level=level,
+        seed=seed,
+        start=0,
+        jump=jump,
+        split=split,
+        attributes=attributes,
+        segments=tuple(segments),
     )
 
 
-def write_shard(folder: Path, name: str, records: list[ClipRecord], seed: int = 0) -> None:
+def write_shard(
+    folder: Path,
+    name: str,
+    records: list[ClipRecord],
+    seed: int = 0,
+    frames: int = FRAMES,
+    shares: bool = False,
+) -> None:
     """A shard whose latents are noise."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    latents = rng.standard_normal((len(records), CHANNELS, FRAMES, CELLS, CELLS), dtype=np.float32)
-    steps, scales = quantise(torch.from_numpy(latents), torch.arange(FRAMES) == 0)
-    save_file({"latents": steps, "scales": scales}, folder / f"{name}.safetensors")
+    latents = rng.standard_normal((len(records), CHANNELS, frames, CELLS, CELLS), dtype=np.float32)
+    steps, scales = quantise(torch.from_numpy(latents), torch.arange(frames) == 0)
+    tensors = {"latents": steps, "scales": scales}
+    if shares:
+        drawn = rng.integers(256, size=(len(records), 3, frames, CELLS, CELLS), dtype=np.uint8)
+        tensors["shares"] = torch.from_numpy(drawn // 3)
+    save_file(tensors, folder / f"{name}.safetensors")
     sidecar = {"format": FORMAT, "clips": [r.to_dict() for r in records]}
     (folder / f"{name}.json").write_text(json.dumps(sidecar))
 
 
-def write_set(folder: Path, shards: int = 2) -> Path:
+def write_set(folder: Path, shards: int = 2, shares: bool = False) -> Path:
     """Shards of 12 clips of levels 1 and 2, every third a jump, every fourth with an event; and validation clips."""
     for number in range(shards):
         records = [
             record(i, jump=i % 3 == 0, level=1 + i % 2, event=3 * (i % 4 == 0))
             for i in range(12 * number, 12 * number + 12)
         ]
-        write_shard(folder, f"shard-{number:06d}", records, seed=number)
+        write_shard(folder, f"shard-{number:06d}", records, seed=number, shares=shares)
     validation = [record(i, split="held_out" if i % 2 else "train") for i in range(4)]
     write_shard(folder, VALIDATION, validation, seed=99)
     return folder

@@ -11,7 +11,7 @@ from longtake.errors import UserError
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.train.clips import latent_times, plan_clip
 from longtake.train.config import LatentsConfig
-from longtake.train.latents import encode_clip, make_latents, refresh_latents
+from longtake.train.latents import cell_shares, encode_clip, make_latents, refresh_latents
 from longtake.train.store import VALIDATION, LatentSet, shard_names
 from longtake.world.render import render
 
@@ -88,7 +88,7 @@ def test_a_stretch_in_the_middle_is_encoded_as_the_middle_of_its_take(codec: Pat
     network = PatchCodec.from_pretrained(codec)
     config = SMALL.model_copy(update={"jump_share": 1.0, "longest_gap": 3.0})
     plan = plan_clip(3, "train", config)
-    clip = encode_clip(plan, network, config)
+    clip, _ = encode_clip(plan, network, config)
     assert clip.shape[2] == config.latent_frames
     first = round(latent_times(plan.stretches, config.fps)[config.block] * config.fps / 4)
     frames = render(plan.scene, 1 + 4 * (first + 3), size=(32, 32), fps=config.fps).frames
@@ -129,3 +129,25 @@ def test_a_set_of_other_settings_is_refused(codec: Path, tmp_path: Path) -> None
         make_latents(folder, codec, SMALL.model_copy(update={"block": 3}), workers=1, progress=ignore)
     with pytest.raises(UserError, match="holds no latent set"):
         refresh_latents(tmp_path / "nothing", shards=1, workers=1, progress=ignore)
+
+
+def test_shares_say_how_much_of_a_cell_each_solid_covers() -> None:
+    instances = np.zeros((5, 16, 16), dtype=np.uint8)
+    instances[0, :8, :4] = 1
+    instances[1:3, 8:, 8:] = 2
+    shares = cell_shares(instances, 4, 2)
+    assert shares.shape == (3, 2, 2, 2)
+    assert shares[0, 0].tolist() == [[0.5, 0.0], [0.0, 0.0]]
+    assert shares[1, 1].tolist() == [[0.0, 0.0], [0.0, 0.5]], "the mean over the latent frame's four pictures"
+    assert shares[2].sum() == 0
+
+
+def test_single_frames_stand_beside_the_clips(codec: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    make_latents(folder, codec, SMALL.model_copy(update={"images": 7}), workers=1, progress=ignore)
+    stored = LatentSet(folder)
+    assert stored.names == ("shard-000000", "shard-000001", "images-000000")
+    single = stored.batch(0, [False] * 4, {1: 1.0}, single=True)
+    assert single.latents.shape[2] == 1
+    assert single.shares is not None
+    assert single.shares.amax() > 0

@@ -53,7 +53,7 @@ def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, masked: bo
     )
     with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
         context = network.text_context(torch.randn(1, 8, 24))
-        x = network._patchify(torch.randn(1, 16, frames, side, side)).float()
+        x = network.patchify(torch.randn(1, 16, frames, side, side)).float()
         _, time = network.condition_embedder(torch.full((1, frames), 500.0))
         kept = saved_bytes(
             network, lambda: network.blocks[0](x, time, context.layers[0], None, None, rule, 0)

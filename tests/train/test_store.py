@@ -80,3 +80,16 @@ def test_a_missing_level_an_empty_folder_and_a_broken_shard_are_plain_errors(tmp
     (tmp_path / "shard-000000.safetensors").write_bytes(b"broken")
     with pytest.raises(UserError, match="delete it and make it again"):
         LatentSet(tmp_path)
+
+
+def test_a_stage_of_one_frame_draws_from_single_frames_when_there_are_any(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    write_shard(folder, "images-000000", [record(700 + i) for i in range(5)], frames=1)
+    stored = LatentSet(folder)
+    assert stored.latent_shape == (CHANNELS, FRAMES, CELLS, CELLS)
+    singles = stored.batch(0, [False] * 6, {1: 1.0}, single=True)
+    assert singles.latents.shape[2] == 1
+    assert all(clip.seed >= 700 for clip in singles.records)
+    clips = stored.batch(0, [False] * 6, {1: 1.0})
+    assert clips.latents.shape[2] == FRAMES
+    assert all(clip.seed < 700 for clip in clips.records)

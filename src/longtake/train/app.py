@@ -142,6 +142,10 @@ def reader(
     out: RunFolder,
     config: Config = "reader",
     resume: Resume = False,
+    restart_from: Annotated[
+        Path | None,
+        typer.Option("--restart-from", help="Folder of a reader whose weights a new run begins with."),
+    ] = None,
     codec: CodecFolder = None,
     max_minutes: MaxMinutes = math.inf,
 ) -> None:
@@ -155,7 +159,7 @@ def reader(
     refuse_old_run(out, resume)
     make_set(recipe, data, PatchCodec.from_pretrained(codec or SHIPPED_CODEC))
     with RunReport() as report:
-        train(recipe, data, out, report, max_minutes=max_minutes)
+        train(recipe, data, out, report, restart_from=restart_from, max_minutes=max_minutes)
 
 
 @app.command()

@@ -77,11 +77,13 @@ def _training(
 
 def _stages(recipe: MiniConfig) -> str:
     rows = [
-        f"| {s.name} | {s.steps:,} | {s.batch_size} | {s.frames} | {_levels(s.levels)} | {s.causal:.0%} |"
+        f"| {s.name} | {s.steps:,} | {s.batch_size} | {s.frames} | {s.focus.tokens if s.focus else 'all'} | "
+        f"{_levels(s.levels)} | {s.causal:.0%} |"
         for s in recipe.stages
     ]
     head = (
-        "| stage | steps | clips a step | latent frames | levels | block-causal |\n|---|---|---|---|---|---|"
+        "| stage | steps | clips a step | latent frames | tokens a frame | levels | block-causal |\n"
+        "|---|---|---|---|---|---|---|"
     )
     return "\n".join(["## Stages\n", head, *rows, ""])
 

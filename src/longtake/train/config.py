@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from longtake.train.recipe_file import Strict, check_choices
 
 __all__ = [
     "CropConfig",
+    "Focus",
     "LatentsConfig",
     "Levels",
     "MiniConfig",
@@ -56,8 +57,10 @@ class LatentsConfig(Strict):
     """Share of clips in which a colour or a motion changes."""
     wordings: PositiveInt = 8
     """Captions kept for each stretch."""
+    images: NonNegativeInt = 0
+    """Single frames stored beside the clips, for stages of one latent frame; each is of a scene of its own."""
     shard_clips: PositiveInt = 500
-    """Clips of a shard."""
+    """Clips of a shard; a shard of single frames has ten times as many."""
     validation_clips: int = 64
     """Clips set aside, half of them of held-out combinations."""
     seed: int = 1
@@ -155,6 +158,17 @@ class OptimiserConfig(Strict):
     """Update at which an average of fixed decay begins; before, it is the weights themselves."""
 
 
+class Focus(Strict):
+    """Training on some tokens of each frame; see `focus.py`."""
+
+    tokens: PositiveInt
+    """Tokens of a frame that take part."""
+    sigma: Share = 0.8
+    """Noise level below which those near a solid come first; above it all have the same chance."""
+    chance: PositiveFloat = 1.3
+    """Above 1, so many of the tokens far from a solid come before some that are near one."""
+
+
 class Stage(Strict):
     """One stretch of training on clips of one length."""
 
@@ -175,6 +189,8 @@ class Stage(Strict):
     lr_end: NonNegativeFloat = 0.0
     noise: NoiseConfig | None = None
     """Noise of this stage, when it differs from the recipe's."""
+    focus: Focus | None = None
+    """Train on some tokens only; the set must know where the solids are."""
 
 
 class MiniConfig(Strict):
@@ -190,6 +206,8 @@ class MiniConfig(Strict):
     crops: CropConfig = CropConfig()
     text: TextConfig = TextConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+    shapes: NonNegativeFloat = 0.0
+    """Weight of the loss that asks what shape a token shows, in stages with a focus."""
     stages: tuple[Stage, ...]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on CUDA and on CPUs with AMX, float32 elsewhere."""

@@ -139,7 +139,7 @@ def _write(job: _Job) -> None:
     write_clips(
         job.folder / POOR, job.name, torch.cat([poor_latents(p, codec, config) for p in plans]), records
     )
-    clean = torch.cat([encode_clip(plan, codec, config.latents(config.size)) for plan in plans])
+    clean = torch.cat([encode_clip(plan, codec, config.latents(config.size))[0] for plan in plans])
     write_clips(job.folder / CLEAN, job.name, clean, records)
 
 
@@ -148,7 +148,7 @@ def poor_latents(plan: PlannedClip, codec: Codec, config: PairsConfig) -> Tensor
     """Latents `[1, C, T, h, w]`, at the enhancer's size, of the clip as mini would have made it."""
     seed = plan.record.seed
     rng = numbers(seed, "poor clip")
-    small = encode_clip(plan, codec, config.latents(config.size // config.scale))
+    small, _ = encode_clip(plan, codec, config.latents(config.size // config.scale))
     level = config.latent_noise * float(rng.random())
     small = small + level * normal(tuple(small.shape), seed, "poor latents", device=small.device)
     pixels = codec.decode(small, codec.start())[0].numpy()

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from longtake.errors import UserError
@@ -23,12 +25,15 @@ from longtake.models.codec import Codec, frames_for_latents
 from longtake.train.clips import PlannedClip, plan_clip
 from longtake.train.config import LatentsConfig
 from longtake.train.shard_file import write_clips, write_text
-from longtake.train.store import VALIDATION, shard_names
+from longtake.train.store import CLIPS, IMAGES, VALIDATION, shard_names
 from longtake.world.render import render
 
 __all__ = ["Job", "encode_clip", "make_latents", "refresh_latents", "shard_jobs", "write_shard"]
 
 SETTINGS = "set.json"
+STILLS = 10
+"""Single frames of a shard of them, to one clip of a shard of clips."""
+MOST_SOLIDS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +80,7 @@ def refresh_latents(folder: Path, *, shards: int, workers: int, progress: Progre
 
 
 def shard_jobs(folder: Path, config: LatentsConfig) -> Iterator[Job]:
-    """The validation shard, then the training shards."""
+    """The validation shard, then the training shards, single frames first."""
     if config.validation_clips:
         yield Job(
             folder=folder,
@@ -85,6 +90,17 @@ def shard_jobs(folder: Path, config: LatentsConfig) -> Iterator[Job]:
             splits=("train", "held_out"),
             config=config,
         )
+    stills = config.model_copy(update={"latent_frames": 1, "jump_share": 0.0, "event_share": 0.0})
+    size = STILLS * config.shard_clips
+    for number in range(-(-config.images // size)):
+        yield Job(
+            folder=folder,
+            name=f"{IMAGES}-{number:06d}",
+            first_seed=config.seed + 2**41 + number * size,
+            clips=min(size, config.images - number * size),
+            splits=("train",),
+            config=stills,
+        )
     for number in range(-(-config.clips // config.shard_clips)):
         yield _train_job(folder, config, number)
 
@@ -93,7 +109,7 @@ def _train_job(folder: Path, config: LatentsConfig, number: int) -> Job:
     before = number * config.shard_clips
     return Job(
         folder=folder,
-        name=f"shard-{number:06d}",
+        name=f"{CLIPS}-{number:06d}",
         first_seed=config.seed + before,
         clips=min(config.shard_clips, config.clips - before) if before < config.clips else config.shard_clips,
         splits=("train",),
@@ -107,7 +123,7 @@ def prepare(folder: Path, codec: Path, config: LatentsConfig) -> None:
     if (folder / SETTINGS).exists():
         settings = read_settings(folder)
         kept = LatentsConfig.model_validate(settings["config"])
-        if kept.model_copy(update={"clips": config.clips}) != config:
+        if kept.model_copy(update={"clips": config.clips, "images": config.images}) != config:
             raise UserError(
                 f"{folder} holds a latent set made with other settings; give another folder or delete it"
             )
@@ -163,21 +179,35 @@ def write_shard(job: Job) -> None:
     plans = [
         plan_clip(job.first_seed + i, job.splits[i % len(job.splits)], job.config) for i in range(job.clips)
     ]
-    latents = torch.cat([encode_clip(plan, codec, job.config) for plan in plans])
-    write_clips(job.folder, job.name, latents, [plan.record for plan in plans])
+    parts = [encode_clip(plan, codec, job.config) for plan in plans]
+    latents, shares = (torch.cat(part) for part in zip(*parts, strict=True))
+    write_clips(job.folder, job.name, latents, [plan.record for plan in plans], shares=shares)
 
 
-def encode_clip(plan: PlannedClip, codec: Codec, config: LatentsConfig) -> Tensor:
-    """Latents `[1, C, T, h, w]` of one clip."""
-    parts = []
+def encode_clip(plan: PlannedClip, codec: Codec, config: LatentsConfig) -> tuple[Tensor, Tensor]:
+    """Latents `[1, C, T, h, w]` of one clip, and how much of each cell each solid covers, `[1, S, T, h, w]`."""
+    latents, shares = [], []
     for stretch in plan.stretches:
-        frames = render(
+        film = render(
             plan.scene,
             frames_for_latents(stretch.latent_frames + stretch.drop, codec.temporal_stride),
             start=stretch.start,
             size=(config.size, config.size),
             fps=config.fps,
-        ).frames
-        latents = codec.encode(torch.from_numpy(frames)[None], codec.start())
-        parts.append(latents[:, :, stretch.drop :])
-    return torch.cat(parts, dim=2)
+            truth=True,
+        )
+        coded = codec.encode(torch.from_numpy(film.frames)[None], codec.start())
+        assert film.instances is not None
+        covered = cell_shares(film.instances, codec.temporal_stride, coded.shape[-1])
+        latents.append(coded[:, :, stretch.drop :])
+        shares.append(covered[None, :, stretch.drop :])
+    return torch.cat(latents, dim=2), torch.cat(shares, dim=2)
+
+
+def cell_shares(instances: np.ndarray, stride: int, cells: int) -> Tensor:
+    """`[S, T, h, w]` of instances uint8 `[1 + stride·(T−1), H, W]`: the mean over a latent frame's pixels."""
+    numbers = torch.arange(1, MOST_SOLIDS + 1)[:, None, None, None]
+    covered = (torch.from_numpy(instances)[None] == numbers).float()
+    small = F.adaptive_avg_pool2d(covered, cells)
+    later = small[:, 1:].unflatten(1, (-1, stride)).mean(2) if small.shape[1] > 1 else small[:, 1:]
+    return torch.cat([small[:, :1], later], dim=1)

@@ -13,18 +13,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from longtake.errors import UserError
 from longtake.models.attention import WholeClip, block_causal_mask
 from longtake.models.patch_codec import PatchCodec
 from longtake.train.config import MiniConfig, Stage
 from longtake.train.counters import normal, numbers
 from longtake.train.crops import Captions, caption_frames, crop_frames, draw_crops
 from longtake.train.device import Compute
+from longtake.train.focus import Chosen, SomeTokens, choose, patches, pick
 from longtake.train.networks import Conditions, build_networks
 from longtake.train.noise import NoisePlan, draw_modes, draw_noise
 from longtake.train.preview import sample_sheet
@@ -51,6 +54,24 @@ class Sample:
     """Block-causal or bidirectional."""
     teacher: bool
     """Whether clean copies of the frames serve as context."""
+    chosen: Chosen | None
+    """The tokens that take part; None: all."""
+
+
+class Noised(NamedTuple):
+    """What the network is given and asked."""
+
+    noisy: Tensor
+    """`[B, C, F, h, w]`."""
+    sigma: Tensor
+    """`[B, F]`."""
+    target: Tensor
+    """The velocity, as `noisy`."""
+    counts: Tensor
+    """`[B, F]` bool, False for context."""
+    conditions: Conditions
+    mask: Tensor | None
+    """`[F, F]`, which frame sees which."""
 
 
 class Mini:
@@ -86,14 +107,20 @@ class Mini:
         noise = normal(tuple(clean.shape), self.config.seed, "noise", step, device=device)
         sigma = torch.from_numpy(sample.plan.sigma).to(device, torch.float32)
         noisy = mix(clean, noise, sigma)
-        conditions = self.networks.conditions(sample.captions)
-        if sample.teacher:
-            velocity = self._with_clean_past(clean, noisy, sigma, sample, conditions, step)
-        else:
-            mask = block_causal_mask(clean.shape[2], self.config.block, device) if sample.causal else None
-            velocity = self._velocity(noisy, sigma, conditions, mask)
-        counts = torch.from_numpy(sample.plan.counts).to(device)
-        return masked_error(velocity, noise - clean, counts)
+        given = Noised(
+            noisy=noisy,
+            sigma=sigma,
+            target=noise - clean,
+            counts=torch.from_numpy(sample.plan.counts).to(device),
+            conditions=self.networks.conditions(sample.captions),
+            mask=block_causal_mask(clean.shape[2], self.config.block, device) if sample.causal else None,
+        )
+        if sample.chosen is not None:
+            return self._focused(given, sample.chosen.to(device))
+        velocity = (
+            self._with_clean_past(clean, given, sample, step) if sample.teacher else self._velocity(given)
+        )
+        return masked_error(velocity, given.target, given.counts)
 
     def sample_batch(self, stage: Stage, step: int) -> Sample:
         """Everything about a step's batch but the noise itself."""
@@ -104,42 +131,69 @@ class Mini:
         modes = draw_modes(rng, count, noise.causal if causal else noise.bidirectional, frames)
         plan = draw_noise(rng, modes, frames, config.block, noise)
         crops = draw_crops(rng, count, config.crops.weights, frames, config.block)
-        batch = self.data.batch(step, [crop == "sink" for crop in crops], stage.levels)
+        jumps = [crop == "sink" for crop in crops]
+        batch = self.data.batch(step, jumps, stage.levels, single=frames == 1)
         index = crop_frames(rng, crops, batch.records, batch.latents.shape[2], frames, config.block)
         captions = caption_frames(rng, batch.records, index, ~plan.counts, config.block, config.text)
-        clean = batch.latents[torch.arange(count)[:, None], :, torch.from_numpy(index)].transpose(1, 2)
+        row, column = torch.arange(count)[:, None], torch.from_numpy(index)
+        chosen = None
+        if stage.focus:
+            if batch.shares is None or "teacher" in modes:
+                raise UserError(
+                    f"stage {stage.name} has a focus, which needs a set of toybox clips made by this version "
+                    "(longtake train latents) and no noise mode `teacher`; take the focus out or make the set anew"
+                )
+            shares = batch.shares[row, :, column].transpose(1, 2)
+            chosen = choose(rng, shares, batch.records, plan.sigma, self.grid, stage.focus)
         return Sample(
-            clean=clean.contiguous(),
+            clean=batch.latents[row, :, column].transpose(1, 2).contiguous(),
             plan=plan,
             captions=captions,
             causal=causal,
             teacher=modes[0] == "teacher",
+            chosen=chosen,
         )
 
-    def _velocity(self, noisy: Tensor, sigma: Tensor, conditions: Conditions, mask: Tensor | None) -> Tensor:
-        rule = WholeClip(grid=self.grid, positions=tuple(range(noisy.shape[2])), mask=mask)
+    def _focused(self, given: Noised, chosen: Chosen) -> Tensor:
+        """Error of the kept tokens, and of the shapes that they are taken for."""
+        rule = SomeTokens(
+            grid=self.grid, positions=tuple(range(given.noisy.shape[2])), kept=chosen.kept, mask=given.mask
+        )
         with self.compute.autocast():
-            velocity: Tensor = self.networks(noisy, 1000 * sigma, conditions, rule)
+            velocity, middle = self.networks.some(given.noisy, 1000 * given.sigma, given.conditions, rule)
+        target = pick(patches(given.target, self.networks.transformer.config.patch_size), chosen.kept)
+        error = (velocity.float() - target).square().mean(dim=(2, 3))
+        loss = (error * given.counts).sum() / given.counts.sum()
+        if self.networks.shapes is None:
+            return loss
+        told: Tensor = self.networks.shapes(middle, chosen.shapes)
+        return loss + self.config.shapes * told
+
+    def _velocity(self, given: Noised) -> Tensor:
+        rule = WholeClip(grid=self.grid, positions=tuple(range(given.noisy.shape[2])), mask=given.mask)
+        with self.compute.autocast():
+            velocity: Tensor = self.networks(given.noisy, 1000 * given.sigma, given.conditions, rule)
         return velocity
 
-    def _with_clean_past(
-        self, clean: Tensor, noisy: Tensor, sigma: Tensor, sample: Sample, conditions: Conditions, step: int
-    ) -> Tensor:
+    def _with_clean_past(self, clean: Tensor, given: Noised, sample: Sample, step: int) -> Tensor:
         """Teacher forcing: clean or lightly noised frames in front, of which each noisy block sees the earlier."""
         frames, device = clean.shape[2], clean.device
-        light = (
-            torch.from_numpy(sample.plan.context_sigma).to(device, torch.float32)[:, None].expand_as(sigma)
-        )
+        context = torch.from_numpy(sample.plan.context_sigma).to(device, torch.float32)
+        light = context[:, None].expand_as(given.sigma)
         past = mix(clean, normal(tuple(clean.shape), self.config.seed, "context", step, device=device), light)
         rule = WholeClip(
             grid=self.grid,
             positions=tuple(range(frames)) * 2,
             mask=teacher_mask(frames, self.config.block, device),
         )
-        both = conditions._replace(segment=torch.cat([conditions.segment, conditions.segment], dim=1))
+        segment = given.conditions.segment
+        both = given.conditions._replace(segment=torch.cat([segment, segment], dim=1))
         with self.compute.autocast():
             velocity: Tensor = self.networks(
-                torch.cat([past, noisy], dim=2), 1000 * torch.cat([light, sigma], dim=1), both, rule
+                torch.cat([past, given.noisy], dim=2),
+                1000 * torch.cat([light, given.sigma], dim=1),
+                both,
+                rule,
             )
         return velocity[:, :, frames:]
 

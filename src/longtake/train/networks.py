@@ -16,6 +16,7 @@ from longtake.models.text import TextEncoder, Tokens
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.train.config import MiniConfig
 from longtake.train.crops import Captions
+from longtake.train.focus import ShapeHead, SomeTokens, pick
 
 __all__ = ["Conditions", "Networks", "build_networks"]
 
@@ -34,23 +35,42 @@ class Conditions(NamedTuple):
 class Networks(nn.Module):
     """Noisy latents, timesteps and captions to velocity."""
 
-    def __init__(self, transformer: WanTransformer, text: TextEncoder) -> None:
+    def __init__(self, transformer: WanTransformer, text: TextEncoder, shapes: bool = False) -> None:
         super().__init__()
         self.transformer = transformer
         self.text = text
+        self.shapes = ShapeHead(transformer.config.dim) if shapes else None
 
     def forward(
         self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: AttentionRule
     ) -> Tensor:
         """Velocity `[B, C, F, h, w]`."""
-        tokens, which = conditions.tokens, conditions.which
-        captions = tokens if isinstance(tokens, Tensor) else self.text(*tokens)
-        text = captions.index_select(0, which.flatten()).unflatten(0, which.shape)
-        segment = conditions.segment if which.shape[1] > 1 else None
+        text, segment = self._captions(conditions)
         velocity: Tensor = self.transformer(
             latents_BCFhw, timestep_BF, text, attention=attention, segment_BT=segment
         )
         return velocity
+
+    def some(
+        self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: SomeTokens
+    ) -> tuple[Tensor, Tensor]:
+        """Velocity of the kept tokens `[B, F, K, ph·pw·C]`, and what they are in the middle `[B, F, K, M]`."""
+        net = self.transformer
+        text, segment = self._captions(conditions)
+        context = net.text_context(text)
+        embedding, time = net.condition_embedder(timestep_BF)
+        half, depth = len(net.blocks) // 2, len(net.blocks)
+        x = pick(net.patchify(latents_BCFhw), attention.kept)
+        middle = net.through(range(half), x, time, context, segment, attention)
+        x = net.through(range(half, depth), middle, time, context, segment, attention)
+        return net.head(x, embedding), middle
+
+    def _captions(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
+        """Embeddings `[B, S, L, D]` and, with more than one a sample, which one each frame reads."""
+        tokens, which = conditions.tokens, conditions.which
+        captions = tokens if isinstance(tokens, Tensor) else self.text(*tokens)
+        text = captions.index_select(0, which.flatten()).unflatten(0, which.shape)
+        return text, conditions.segment if which.shape[1] > 1 else None
 
     def conditions(self, captions: Captions) -> Conditions:
         """Read the captions of a batch."""
@@ -77,7 +97,8 @@ def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str
             WanConfig(**sizes, in_channels=latent_channels, out_channels=latent_channels, text_dim=text.dim)
         )
         initialise(transformer)
-    return Networks(transformer, text)
+        networks = Networks(transformer, text, shapes=config.shapes > 0)
+    return networks
 
 
 @torch.no_grad()

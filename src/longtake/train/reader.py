@@ -12,22 +12,23 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from longtake.models.codec import to_uint8
 from longtake.models.patch_codec import PatchCodec
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
-from longtake.train.config import OptimiserConfig, Share, Stage, Strict
+from longtake.train.config import OptimiserConfig, Share, Stage, Strict, Weights
 from longtake.train.counters import numbers
 from longtake.train.loop import Cadence, Report, Run
-from longtake.train.reader_batch import ReaderBatch, draw_batch
+from longtake.train.reader_batch import FAULTS, ReaderBatch, draw_batch
 from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
+from longtake.train.recipe_file import check_choices
 from longtake.world.finder import Found
 from longtake.world.glimpse import locate
 from longtake.world.labels import OPEN
-from longtake.world.reader import Trust, write_config
+from longtake.world.reader import Reader, Trust, write_config
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
 from longtake.world.windows import WindowDraw
@@ -52,6 +53,8 @@ class ReaderRecipe(Strict):
     """Shares of the toybox levels 1, 2, 3."""
     faulty_share: Share = 0.3
     """Share of windows that must not be read."""
+    faults: Weights = dict.fromkeys(FAULTS, 1.0)
+    """Weights of the kinds of fault."""
     coded_share: Share = 0.25
     """Share of the readable windows that have been through the codec, when the set has any."""
     finder_steps: PositiveInt = 600
@@ -67,6 +70,11 @@ class ReaderRecipe(Strict):
     validate_steps: PositiveInt = 250
     validation_clips: PositiveInt = 64
     """Windows of held-out combinations that progress is measured on."""
+
+    @model_validator(mode="after")
+    def _known_faults(self) -> ReaderRecipe:
+        check_choices("faults", self.faults, FAULTS)
+        return self
 
 
 WEIGHTS = {"shape": 1.0, "motion": 1.0}
@@ -174,6 +182,7 @@ class ReaderTraining:
             rng,
             size=stage.batch_size,
             faulty_share=recipe.faulty_share,
+            faults=recipe.faults,
             coded_share=recipe.coded_share,
         )
         drift, camera = self.net.drift(batch.frames)
@@ -241,9 +250,13 @@ def train(
     folder: Path,
     report: Report,
     *,
+    restart_from: Path | None = None,
     max_minutes: float = float("inf"),
 ) -> bool:
-    """Train in `folder`, going on from its newest checkpoint; True when the stages are done."""
+    """Train in `folder`, going on from its newest checkpoint; True when the stages are done.
+
+    restart_from: folder of an exported reader whose weights a new run begins with.
+    """
     run = Run(
         ReaderTraining(recipe, data),
         folder,
@@ -256,7 +269,8 @@ def train(
         ),
         report,
     )
-    run.resume()
+    if not run.resume() and restart_from:
+        run.begin_with(Reader.load(restart_from).net.state_dict(), restart_from)
     return run.train(max_minutes=max_minutes)
 
 

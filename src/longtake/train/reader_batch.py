@@ -6,6 +6,7 @@ Shapes: B windows, T frames, K colours, N solids of all windows together, g cell
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,9 @@ __all__ = ["ReaderBatch", "Sample", "colour_shares", "draw_batch", "draw_sample"
 
 MELTED = "melted"
 FAULTS = (*KINDS, MELTED)
-"""Kinds of faulty windows, all alike in number."""
+"""Kinds of faulty windows."""
+EVEN = dict.fromkeys(FAULTS, 1.0)
+"""All kinds alike in number."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -164,11 +167,17 @@ def draw_batch(
     *,
     size: int,
     faulty_share: float,
+    faults: Mapping[str, float] = EVEN,
     coded_share: float = 0.0,
 ) -> ReaderBatch:
-    """A batch of `size` windows: a share of them faulty, all kinds alike; a share of the others coded."""
+    """A batch of `size` windows: a share of them faulty, their kinds by weight; a share of the others coded."""
     coded_share = coded_share if len(shards.having("coded")) else 0.0
-    kinds = [str(rng.choice(FAULTS)) if rng.random() < faulty_share else "true" for _ in range(size)]
+    names = sorted(faults)
+    weights = np.array([faults[name] for name in names])
+    weights /= weights.sum()
+    kinds = [
+        str(rng.choice(names, p=weights)) if rng.random() < faulty_share else "true" for _ in range(size)
+    ]
     samples = [draw_sample(shards, kind, rng, bool(rng.random() < coded_share)) for kind in kinds]
     return collate(samples, config)
 

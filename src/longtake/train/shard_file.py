@@ -26,8 +26,11 @@ def write_clips(
     latents: Tensor,
     records: Sequence[ClipRecord],
     more: Mapping[str, Any] | None = None,
+    shares: Tensor | None = None,
 ) -> None:
     """Write clips `[K, C, T, h, w]` and their records as the shard `name`; `more` goes into the sidecar too.
+
+    shares: `[K, S, T, h, w]`, how much of each cell each of S solids covers, 0 to 1; where it is known.
 
     Raises UserError when the disk is full; shards that were finished before stay.
     """
@@ -37,7 +40,10 @@ def write_clips(
     unfinished = path.with_suffix(".part")
     sidecar = {"format": FORMAT, "clips": [record.to_dict() for record in records], **(more or {})}
     try:
-        save_file({"latents": steps.contiguous(), "scales": scales}, unfinished)
+        tensors = {"latents": steps.contiguous(), "scales": scales}
+        if shares is not None:
+            tensors["shares"] = (255 * shares).round().to(torch.uint8)
+        save_file(tensors, unfinished)
         unfinished.replace(path)
         write_text(path.with_suffix(".json"), json.dumps(sidecar))
     except (OSError, SafetensorError) as reason:

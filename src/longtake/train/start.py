@@ -56,7 +56,8 @@ def train_mini(
         if resume and not run.resume():
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from and restart_from.is_dir():
-            run.begin_with(exported_weights(restart_from, run.named), restart_from)
+            fresh = {name: value.detach() for name, value in run.named.items() if name.startswith("shapes.")}
+            run.begin_with(fresh | exported_weights(restart_from, run.named), restart_from)
         elif restart_from:
             run.restart_from(restart_from)
         keep_recipe(config, out)

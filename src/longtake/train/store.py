@@ -1,9 +1,10 @@
 """The stored training set: codec latents of toybox clips in shards, and batches drawn from them.
 
-A shard is `shard-<number>.safetensors` (int8 latents and their scales, memory-mapped when read) beside
-`shard-<number>.json` (what each clip shows and how it may be captioned). Every clip has the same number of latent
-frames and begins with an image latent. Two kinds: a *shot* is one stretch of a take; a *jump* is the take's first
-block, followed by a stretch from later on, as a rolling window with a sink sees it.
+A shard is `shard-<number>.safetensors` (int8 latents and their scales, and where it is known how much of each cell
+each solid covers; memory-mapped when read) beside `shard-<number>.json` (what each clip shows and how it may be
+captioned). Every clip has the same number of latent frames and begins with an image latent. Two kinds: a *shot* is one
+stretch of a take; a *jump* is the take's first block, followed by a stretch from later on, as a rolling window with a
+sink sees it. Shards `images-<number>` hold single frames, from which stages of one frame draw when there are any.
 
 A batch is a pure function of (seed, step) and of the shards in use. Shapes: B clips, C channels, T latent frames.
 """
@@ -30,6 +31,8 @@ __all__ = ["Batch", "ClipRecord", "LatentSet", "Segment", "Shard", "shard_names"
 
 FORMAT = 1
 VALIDATION = "validation"
+CLIPS, IMAGES = "shard", "images"
+"""How the names of training shards begin."""
 UNGRADED = 0
 """Level of clips that are not of toybox: a set of them is drawn from whatever levels a stage asks for."""
 
@@ -82,6 +85,8 @@ class Batch:
 
     latents: Tensor
     """`[B, C, T, h, w]` float32."""
+    shares: Tensor | None
+    """`[B, S, T, h, w]` float32, how much of each cell each solid covers; None where the set does not know."""
     records: tuple[ClipRecord, ...]
     """One a clip."""
 
@@ -96,6 +101,8 @@ class Shard:
             with safe_open(folder / f"{name}.safetensors", "pt") as file:
                 self.latents: Tensor = file.get_tensor("latents")
                 self.scales: Tensor = file.get_tensor("scales")
+                known = "shares" in file.keys()  # noqa: SIM118, not a mapping
+                self.shares: Tensor | None = file.get_tensor("shares") if known else None
         except (OSError, SafetensorError, json.JSONDecodeError) as reason:
             raise UserError(
                 f"shard {folder / name} cannot be read ({reason}); delete it and make it again"
@@ -113,9 +120,12 @@ class Shard:
         return restore(steps, self.scales, image)
 
 
-def shard_names(folder: Path) -> tuple[str, ...]:
+def shard_names(folder: Path, kind: str = CLIPS) -> tuple[str, ...]:
     """Finished training shards of a folder, in order; a shard counts once its sidecar is there."""
-    return tuple(sorted(path.stem for path in folder.glob("shard-*.json")))
+    return tuple(sorted(path.stem for path in folder.glob(f"{kind}-*.json")))
+
+
+Places = dict[tuple[int, bool], np.ndarray]
 
 
 class LatentSet:
@@ -124,7 +134,8 @@ class LatentSet:
     def __init__(self, folder: Path, names: Sequence[str] | None = None, *, seed: int = 0) -> None:
         """Open the shards `names` (default: all finished ones). Raises UserError when there is nothing to read."""
         self.folder, self.seed = folder, seed
-        self.names = tuple(names) if names is not None else shard_names(folder)
+        every = shard_names(folder) + shard_names(folder, IMAGES)
+        self.names = every if names is None else tuple(names)
         if not self.names:
             raise UserError(
                 f"{folder} holds no finished shard; make the set: longtake train latents --out {folder}, "
@@ -138,35 +149,45 @@ class LatentSet:
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """`(C, T, h, w)` of a clip."""
-        c, t, h, w = self.shards[0].latents.shape[1:]
+        c, t, h, w = max((shard.latents.shape[1:] for shard in self.shards), key=lambda shape: shape[1])
         return c, t, h, w
 
     @cached_property
-    def _places(self) -> dict[tuple[int, bool], np.ndarray]:
-        """For each (level, jump), the `(shard, clip)` pairs `[n, 2]` that hold one."""
+    def _clips(self) -> Places:
+        return self._places(IMAGES, False)
+
+    @cached_property
+    def _images(self) -> Places:
+        return self._places(IMAGES, True)
+
+    def _places(self, prefix: str, having: bool) -> Places:
+        """For each (level, jump), the `(shard, clip)` pairs `[n, 2]` that hold one, in shards so named or not."""
         places: dict[tuple[int, bool], list[tuple[int, int]]] = {}
         for s, shard in enumerate(self.shards):
-            for c, record in enumerate(shard.records):
-                places.setdefault((record.level, record.jump), []).append((s, c))
+            if shard.name.startswith(prefix) == having:
+                for c, record in enumerate(shard.records):
+                    places.setdefault((record.level, record.jump), []).append((s, c))
         return {key: np.array(value) for key, value in places.items()}
 
     @cached_property
     def is_footage(self) -> bool:
         """Whether it holds clips of videos, which have no levels."""
-        return any(level == UNGRADED for level, _ in self._places)
+        return any(level == UNGRADED for level, _ in self._clips)
 
-    def batch(self, step: int, jumps: Sequence[bool], levels: Mapping[int, float]) -> Batch:
+    def batch(
+        self, step: int, jumps: Sequence[bool], levels: Mapping[int, float], *, single: bool = False
+    ) -> Batch:
         """One clip for each entry of `jumps` (True asks for a jump), its level drawn by weight.
 
-        Levels that the set lacks are an error; where a level has no jump, a shot is given, and the other way round.
+        single: only the first frame is wanted, so one of a shard of single frames will do. Levels that the set lacks
+        are an error; where a level has no jump, a shot is given, and the other way round.
         """
+        places = self._images if single and self._images else self._clips
         rng = numbers(self.seed, "clips", step)
         if self.is_footage:
             levels = {UNGRADED: 1.0}
         known = sorted(levels)
-        absent = [
-            level for level in known if not any((level, jump) in self._places for jump in (False, True))
-        ]
+        absent = [level for level in known if not any((level, jump) in places for jump in (False, True))]
         if absent:
             raise UserError(
                 f"{self.folder} has no clips of level {absent}; make some, or take them out of the stage"
@@ -174,17 +195,22 @@ class LatentSet:
         weights = np.array([levels[level] for level in known], dtype=np.float64)
         drawn = rng.choice(known, size=len(jumps), p=weights / weights.sum())
         where = rng.random(len(jumps))
-        pools = [self._pool(int(level), jump) for level, jump in zip(drawn, jumps, strict=True)]
+        pools = [
+            places.get((level, jump), places.get((level, not jump)))
+            for level, jump in zip(drawn.tolist(), jumps, strict=True)
+        ]
         return self.take([tuple(pool[int(u * len(pool))]) for pool, u in zip(pools, where, strict=True)])
-
-    def _pool(self, level: int, jump: bool) -> np.ndarray:
-        pool = self._places.get((level, jump))
-        return self._places[level, not jump] if pool is None else pool
 
     def take(self, places: Sequence[tuple[int, int]]) -> Batch:
         """The clips at `(shard, clip)` places, in that order."""
         latents = torch.cat([self.shards[s].clips([c]) for s, c in places])
-        return Batch(latents=latents, records=tuple(self.shards[s].records[c] for s, c in places))
+        known = [(self.shards[s].shares, c) for s, c in places]
+        shares = [each[c] for each, c in known if each is not None]
+        return Batch(
+            latents=latents,
+            shares=torch.stack(shares).float() / 255 if len(shares) == len(places) else None,
+            records=tuple(self.shards[s].records[c] for s, c in places),
+        )
 
     def spread(self, count: int) -> Batch:
         """Clips spread evenly over the set."""
