@@ -14,6 +14,7 @@ norms compute in float32 inside, angles in float64, the time sinusoid is rounded
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -147,14 +148,32 @@ class WanTransformer(nn.Module):
         grid = self.config.grid(*latents_BCTHW.shape[-2:])
         rule = attention or WholeClip(grid=grid, positions=tuple(range(latents_BCTHW.shape[2])))
         context = text if isinstance(text, TextContext) else self.text_context(text, image)
-        x = self._patchify(latents_BCTHW)
+        x = self.patchify(latents_BCTHW)
         embedding, time = self.condition_embedder(timestep_BT)
-        for layer, block in enumerate(self.blocks):
+        x = self.through(range(len(self.blocks)), x, time, context, segment_BT, rule)
+        return self._unpatchify(self.head(x, embedding), grid)
+
+    def through(
+        self,
+        layers: Iterable[int],
+        x_BTNM: Tensor,
+        time: Tensor,
+        context: TextContext,
+        segment_BT: Tensor | None,
+        rule: AttentionRule,
+    ) -> Tensor:
+        """Tokens after these blocks. The rule knows which tokens they are; a frame may have any number of them."""
+        x = x_BTNM
+        for layer in layers:
             pictures = context.image[layer] if context.image else None
-            x = block(x, time, context.layers[layer], pictures, segment_BT, rule, layer)
-        shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
-        x = self.proj_out(self.norm_out(x) * (1 + scale[:, :, None]) + shift[:, :, None])
-        return self._unpatchify(x, grid)
+            x = self.blocks[layer](x, time, context.layers[layer], pictures, segment_BT, rule, layer)
+        return x
+
+    def head(self, x_BTNM: Tensor, embedding_BTM: Tensor) -> Tensor:
+        """Velocity of each token, `[B, T, N, ph·pw·C]`."""
+        shift, scale = (self.scale_shift_table + embedding_BTM[:, :, None]).unbind(2)
+        velocity: Tensor = self.proj_out(self.norm_out(x_BTNM) * (1 + scale[:, :, None]) + shift[:, :, None])
+        return velocity
 
     def text_context(self, text: Tensor, image: Tensor | None = None) -> TextContext:
         """Keys and values of every layer for `text [B, L, text_dim]` or `[B, S, L, text_dim]`.
@@ -189,7 +208,8 @@ class WanTransformer(nn.Module):
     def device(self) -> torch.device:
         return self.proj_out.weight.device
 
-    def _patchify(self, latents_BCTHW: Tensor) -> Tensor:
+    def patchify(self, latents_BCTHW: Tensor) -> Tensor:
+        """Tokens `[B, T, N, M]`."""
         x: Tensor = self.patch_embedding(latents_BCTHW)
         return x.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
