@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+__all__ = ["peak_bytes"]
+
 
 def peak_bytes(action: Callable[[], object]) -> int:
     """Most bytes held at once while `action` runs, beside what was there before."""

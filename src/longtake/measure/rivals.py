@@ -84,9 +84,9 @@ def _column(own: Made, base: Made, contest: Contest, *, asked: bool) -> Iterator
     for look in LOOKS:
         yield beside(f"{column}{FIGURES[look].title}", own.of(look), base.of(look))
     if contest.has_tail:
-        for part in QUARTERS:
-            name = f"{column}colour drift at {part * contest.frames / contest.bench.pipe.fps:.0f} s"
-            yield beside(name, _curve_at(own, part), _curve_at(base, part), "ΔE")
+        for share in QUARTERS:
+            name = f"{column}colour drift at {share * contest.frames / contest.bench.pipe.fps:.0f} s"
+            yield beside(name, _curve_at(own, share), _curve_at(base, share), "ΔE")
     yield beside(f"{column}real-time factor", own.of("rtf"), base.of("rtf"))
 
 

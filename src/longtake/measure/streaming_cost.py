@@ -45,6 +45,8 @@ NETWORK = WanConfig(
 class Inside:
     """Seconds spent inside some modules."""
 
+    wait: Callable[[], object] = lambda: None
+    """Called before the clock is read, to wait for a device that computes by itself."""
     seconds: float = 0.0
     _began: list[float] = field(default_factory=list)
 
@@ -60,9 +62,11 @@ class Inside:
                 hook.remove()
 
     def _enter(self, *_: Any) -> None:
+        self.wait()
         self._began.append(time.perf_counter())
 
     def _leave(self, *_: Any) -> None:
+        self.wait()
         began = self._began.pop()
         if not self._began:
             self.seconds += time.perf_counter() - began

@@ -69,10 +69,10 @@ class FusedAttention(TorchFunctionMode):
 def _cpu_copies(x: Tensor, weight: Tensor, made: Tensor, strides: Sequence[int]) -> int:
     """Bytes that a convolution on a CPU holds beside its input and output.
 
-    Mostly a copy in oneDNN's blocked layout. Small 3-D convolutions on a single thread do without oneDNN and unfold
-    their input into columns (PyTorch's `use_mkldnn` rule).
+    Mostly a copy in oneDNN's blocked layout. Small 3-D convolutions do without oneDNN and unfold their input into
+    columns (PyTorch's `use_mkldnn` rule).
     """
     is_small = x.ndim == 5 and math.prod(x.shape[:4]) <= 20480 and max(strides) == 1
-    if is_small and x.dtype == torch.float32 and torch.get_num_threads() == 1:
+    if is_small and x.dtype == torch.float32:
         return weight[0].numel() * made.numel() // made.shape[1] * made.itemsize
     return max(x.nbytes, made.nbytes)

@@ -94,6 +94,28 @@ def policies(
     finish(measure(blocks, progress), out, as_json)
 
 
+@app.command()
+def memory(out: Out = FOLDER, threads: Threads = None, as_json: AsJson = False) -> None:
+    """The peak of memory that `doctor` predicts against the one that is measured, random models."""
+    from longtake.measure.memory_need import memory_need as measure
+
+    set_threads(threads)
+    finish(measure(progress), out, as_json)
+
+
+@app.command()
+def gpu(
+    preset: Annotated[str, typer.Option("--preset", help="Whose sizes.")] = "self-forcing",
+    chunks: Annotated[int, typer.Option("--chunks", min=2, help="Chunks after the warm-up.")] = 40,
+    out: Out = FOLDER,
+    as_json: AsJson = False,
+) -> None:
+    """A full-size model with random weights on a GPU, end to end: frames a second, first frame, shares, memory."""
+    from longtake.measure.gpu import gpu as measure
+
+    finish(measure(progress, preset, chunks), out, as_json)
+
+
 @app.command("streamingt2v-step")
 def streamingt2v_step(
     share: Annotated[int, typer.Option("--share", min=1, help="Divide the network's width by this.")] = 1,
