@@ -47,7 +47,7 @@ MOUNTED = {
     "eval": Mounted(
         "longtake.measure.video.app:app", "Measure a video file: MAWE, cuts, drift, seams, CLIP score."
     ),
-    "bench": Mounted("longtake.measure.app:app", "Measure speed, quality and the cost of length."),
+    "bench": Mounted("longtake.cli.bench:app", "Measure speed, quality and the cost of length."),
 }
 
 

@@ -59,7 +59,11 @@ def serve(
     ] = 3600.0,
     upload_mib: Annotated[float, Option(metavar="N", help="Largest file that is taken, in MiB.")] = 64.0,
     provenance: Annotated[
-        bool, Option("--provenance/--no-provenance", help="Sign streams and exported files: made by a model, with which.")
+        bool,
+        Option(
+            "--provenance/--no-provenance",
+            help="Sign streams and exported files: made by a model, with which.",
+        ),
     ] = True,
 ) -> None:
     """Serve takes: a REST API, a live WebSocket, HLS, and the page.

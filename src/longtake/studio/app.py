@@ -19,12 +19,13 @@ from longtake import __version__
 from longtake.errors import UserError
 from longtake.studio.asyncapi import document
 from longtake.studio.config import Config
+from longtake.studio.enhancements import Enhancements
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.exports import Exports
 from longtake.studio.guards import guarded
 from longtake.studio.guards.access import LIVE_PATH
 from longtake.studio.live import Connection
-from longtake.studio.routes import server, takes, uploads, videos
+from longtake.studio.routes import enhance, server, takes, uploads, videos
 from longtake.studio.routes.common import errors
 from longtake.studio.service import Service
 from longtake.studio.videos import Videos
@@ -62,6 +63,7 @@ def build(service: Service, config: Config, on_start: Callable[[], None] = lambd
     app.include_router(server.routes(service))
     app.include_router(videos.routes(service, queue, exports))
     app.include_router(takes.routes(service, exports))
+    app.include_router(enhance.routes(service, Enhancements(service, exports, service.folder / "enhanced")))
     app.include_router(uploads.routes(service))
     _add_errors(app)
     _add_live(app, service)

@@ -116,6 +116,14 @@ class Failed:
     """For the user."""
 
 
-Event = Begun | Made | Rewound | Ended | Failed
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progressed:
+    """A piece of something that is made of a take is done."""
+
+    share: float
+    """Of all of it."""
+
+
+Event = Begun | Made | Rewound | Progressed | Ended | Failed
 Listener = Callable[[Event], None]
 """Called from the worker's thread; returns at once."""

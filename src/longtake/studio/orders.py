@@ -56,4 +56,16 @@ class Branch:
     """Length; None: the parent's."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enhance:
+    """A take made larger and cleaner, into a file."""
+
+    take_id: str
+    """The take."""
+    source: Path
+    """All that is made of it, as one file."""
+    out: Path
+    """The file to write."""
+
+
 Order = NewTake | Resume | Branch

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from longtake.enhance.opening import enhancer_in
 from longtake.errors import UserError
 from longtake.journal import Library
 from longtake.models.codec import frames_for_latents
@@ -102,9 +103,20 @@ def _describe(pipe: Pipeline) -> dict[str, Any]:
         "takes_image": policy.first_frame is not None,
         "takes_video": source is not None,
         "default_strength": None if source is None else source.strength,
+        "enhances": not (why := _why_not_enhanced(pipe)),
+        "enhance_note": why or None,
         "guidance_scale": policy.guidance_scale,
         "num_inference_steps": steps,
         "window_frames": getattr(window, "frames", None),
         "sink_frames": getattr(window, "sink", 0),
         "known_words": list(pipe.known_words),
     }
+
+
+def _why_not_enhanced(pipe: Pipeline) -> str:
+    """Why a model's video cannot be made larger and cleaner here, for the user; empty where it can."""
+    try:
+        enhancer_in(pipe.folder, pipe.name)
+    except UserError:
+        return f"{pipe.name} comes without an enhancer; serve a model that has one to make its takes larger"
+    return ""

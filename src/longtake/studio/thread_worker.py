@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 
 from longtake.journal import Library
 from longtake.studio.config import Limits
+from longtake.studio.enhancing import Enhancing
 from longtake.studio.events import Begun, Ended, Listener
 from longtake.studio.failures import explain
 from longtake.studio.opening import open_take
-from longtake.studio.orders import Order
+from longtake.studio.orders import Enhance, Order
 from longtake.studio.pictures import LivePictures
 from longtake.studio.running import RunningTake
 from longtake.studio.scheduling import choose
 from longtake.studio.stage import SHARE, Stage
+from longtake.studio.task import Task
 
 LOG = logging.getLogger("longtake.studio")
 T = TypeVar("T")
@@ -47,7 +49,7 @@ class ThreadWorker:
         self._stage: Stage | None = None
         self._models: Mapping[str, Mapping[str, Any]] = {}
         self._calls: deque[Callable[[], None]] = deque()
-        self._running: list[RunningTake] = []
+        self._running: list[Task] = []
         self._changed = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="longtake-worker", daemon=True)
@@ -77,6 +79,10 @@ class ThreadWorker:
         running = RunningTake(self, listener, is_live=is_live, pictures=pictures)
         self.call(lambda: self._open(running, order))
         return running
+
+    def enhance(self, order: Enhance, listener: Listener) -> None:
+        """See `Worker.enhance`."""
+        self.call(lambda: self._take_on(order, listener))
 
     def close(self) -> None:
         """See `Worker.close`."""
@@ -151,13 +157,17 @@ class ThreadWorker:
         self._running.append(running)
         running.tell(begun)
 
+    def _take_on(self, order: Enhance, listener: Listener) -> None:
+        assert self._stage is not None, "an order came before the models"
+        self._running.append(Enhancing(self._stage, self.library, order, listener))
+
     def _prepare(self, order: Order) -> Begun:
         assert self._stage is not None, "an order came before the models"
         take, begun = open_take(self._stage, self.library, order, None)
         take.close()
         return begun
 
-    def _step(self, running: RunningTake) -> None:
+    def _step(self, running: Task) -> None:
         """The next chunk of a take, or its end."""
         try:
             made = None if running.is_stopping else running.make()
@@ -171,11 +181,11 @@ class ThreadWorker:
         else:
             running.tell(made)
 
-    def _end(self, running: RunningTake, *, is_complete: bool) -> None:
+    def _end(self, running: Task, *, is_complete: bool) -> None:
         self._release(running)
         running.tell(Ended(is_complete=is_complete))
 
-    def _release(self, running: RunningTake) -> None:
+    def _release(self, running: Task) -> None:
         self._running.remove(running)
         try:
             running.close()

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from longtake.studio.events import Begun, Listener
-from longtake.studio.orders import Order
+from longtake.studio.orders import Enhance, Order
 from longtake.studio.pacing import Standing
 from longtake.studio.pictures import LivePictures
 from longtake.timeline import Receipt
@@ -80,6 +80,13 @@ class Worker(Protocol):
         """Make a take. `Begun` or `Failed` is the first event.
 
         is_live: paced by playback and served first; otherwise as fast as what is left of the machine allows.
+        """
+        ...
+
+    def enhance(self, order: Enhance, listener: Listener) -> None:
+        """Make a take larger and cleaner, with what live takes leave.
+
+        `Progressed` is told, then `Ended` or `Failed`.
         """
         ...
 

@@ -20,7 +20,8 @@ TOKEN_PROTOCOL = "longtake.token."
 LIVE_PATH = "/v1/realtime/video"
 
 _MEDIA = re.compile(
-    r"/v1/takes/([0-9a-f-]{36})/(?:thumbnail|content|stream\.m3u8|init\.mp4|segments/\d{1,9}\.m4s)", re.ASCII
+    r"/v1/takes/([0-9a-f-]{36})/(?:thumbnail|content|enhanced|stream\.m3u8|init\.mp4|segments/\d{1,9}\.m4s)",
+    re.ASCII,
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel
 
 from longtake.studio.guards.access import IDENTITY
 from longtake.studio.tokens import Identity
 
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Token = Annotated[str | None, Query(max_length=200, description="A stream token, for players.")]
 Id = Annotated[str, Path(pattern=UUID, description="Made by the server.")]
 
 

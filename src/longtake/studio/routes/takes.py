@@ -15,7 +15,7 @@ from longtake.errors import UserError
 from longtake.studio import hls, views
 from longtake.studio.errors import Reason, Refused
 from longtake.studio.exports import Exports
-from longtake.studio.routes.common import UUID, Id, Who, errors
+from longtake.studio.routes.common import UUID, Id, Token, Who, errors
 from longtake.studio.service import Service
 from longtake.studio.stills import still
 from longtake.studio.streams import Stream
@@ -23,7 +23,6 @@ from longtake.studio.streams import Stream
 Name = Annotated[
     str | None, Query(max_length=40, description="The stream that a playlist names; the newest unless given.")
 ]
-Token = Annotated[str | None, Query(max_length=200, description="A stream token, for players.")]
 _PLAYLIST = "application/vnd.apple.mpegurl"
 _SHORTLY = {"Cache-Control": "private, max-age=10"}
 
