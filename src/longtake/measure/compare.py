@@ -13,7 +13,7 @@ from longtake.measure.adherence import score
 from longtake.measure.bench import BY_READER, Bench
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.filming import timeline_of
-from longtake.measure.methods import METHODS, with_method
+from longtake.measure.methods import METHODS, with_method, with_steps
 from longtake.measure.paired import beside
 from longtake.measure.results import Figure, Result
 from longtake.measure.video import Meter
@@ -36,8 +36,13 @@ LATE_SECONDS = 2.0
 """The end of a take that the reader reads."""
 
 
-def compare(bench: Bench, methods: Sequence[str], frames: int) -> Result:
-    """Every prompt through every method. Goes on after the last take that was done."""
+def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None = None) -> Result:
+    """Every prompt through every method. Goes on after the last take that was done.
+
+    steps: denoising steps of every method; the model's own unless given.
+    """
+    if steps is not None:
+        bench = replace(bench, pipe=with_steps(bench.pipe, steps))
     cases, flow = held_out_cases(bench.level, bench.prompts), choose_flow()
     rows: dict[str, list[dict[str, Any]]] = {}
     takes = None
@@ -47,7 +52,8 @@ def compare(bench: Bench, methods: Sequence[str], frames: int) -> Result:
         def do(case: Case, own: Bench = own) -> dict[str, Any]:
             return _measured(own, case, frames, [Mawe(flow, own.pipe.fps), Drift(own.pipe.fps), Shots()])
 
-        config = {"frames": frames, "method": name, "flow": flow.name}
+        sampler = own.pipe.preset.policy.sampler.model_dump(mode="json", exclude_defaults=True)
+        config = {"frames": frames, "method": name, "flow": flow.name, "sampler": sampler}
         takes = own.run(f"methods-{name}-level{bench.level}", config, cases, do)
         rows[name] = takes.rows
     assert takes is not None

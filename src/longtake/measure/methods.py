@@ -10,10 +10,11 @@ from typing import Any
 
 from longtake.errors import UserError
 from longtake.models.policy import Policy
+from longtake.models.steps import OdeSpec
 from longtake.models.windows import RollingWindow
 from longtake.pipeline import Pipeline
 
-__all__ = ["METHODS", "chosen", "with_method"]
+__all__ = ["METHODS", "chosen", "with_method", "with_steps"]
 
 METHODS = {
     "streaming": "the model's own: block-causal, key-value cache",
@@ -47,6 +48,15 @@ def with_method(pipe: Pipeline, name: str) -> Pipeline:
         )
     changed = Policy.model_validate(policy.model_dump() | _changes(name, policy.window.frames, policy.block))
     return pipe.with_policy(changed)
+
+
+def with_steps(pipe: Pipeline, steps: int) -> Pipeline:
+    """The same model with another number of denoising steps. Raises UserError for one that is distilled to its own."""
+    policy = pipe.preset.policy
+    if not isinstance(policy.sampler, OdeSpec):
+        raise UserError(f"{pipe.name!r} has its own step list; leave --steps out, or use a model without one")
+    sampler = policy.sampler.model_copy(update={"num_inference_steps": steps})
+    return pipe.with_policy(policy.model_copy(update={"sampler": sampler}))
 
 
 def _changes(name: str, clip: int, block: int) -> dict[str, Any]:

@@ -64,6 +64,9 @@ def late(
         int | None,
         typer.Option("--frames", min=16, help="Frames of a take with --methods.", show_default=False),
     ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, help="Denoising steps of every method with --methods.")
+    ] = 20,
     out: Out = FOLDER,
     quick: Quick = False,
     fresh: Fresh = False,
@@ -83,7 +86,7 @@ def late(
     bench = open_bench(
         model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
     )
-    result = long(bench) if names is None else compare(bench, names, frames or (120 if quick else 240))
+    result = long(bench) if names is None else compare(bench, names, frames or (120 if quick else 240), steps)
     finish(result, bench.out, as_json)
 
 
@@ -94,7 +97,9 @@ def change(
     model: Model = "mini",
     policy: Annotated[
         str | None,
-        typer.Option("--policy", help="reset, recache or interpolate; the model's own unless given."),
+        typer.Option(
+            "--policy", help="reset, recache, interpolate, or all of them; the model's own unless given."
+        ),
     ] = None,
     out: Out = FOLDER,
     quick: Quick = False,
@@ -104,12 +109,14 @@ def change(
     as_json: AsJson = False,
 ) -> None:
     """A colour or a motion changes in the prompt at second 4: seen by second 8, and the rest kept?"""
+    from longtake.measure.change import POLICIES
     from longtake.measure.change import change as measure
 
     bench = open_bench(
         model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
     )
-    finish(measure(bench, policy=policy), bench.out, as_json)
+    for name in POLICIES if policy == "all" else (policy,):
+        finish(measure(bench, policy=name), bench.out, as_json)
 
 
 @app.command()
