@@ -11,11 +11,12 @@ from longtake.footage import ImageInput, Picture, VideoFile, VideoInput, cover, 
 from longtake.models.codec import Codec
 from longtake.models.hub import Preset
 from longtake.models.image_encoder import ImageEncoder
-from longtake.models.intake import check_has_image, check_takes_image, check_takes_video
+from longtake.models.intake import check_has_image, check_takes_clip, check_takes_image, check_takes_video
 from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.given import steps_from
 from longtake.slots import Slot
+from longtake.slots.clip import Clip
 from longtake.slots.first_frame import FirstFrame
 from longtake.slots.pictures import Pictures
 from longtake.slots.source import Source, SourceRule
@@ -39,8 +40,17 @@ class Filling:
         video: VideoInput | None,
         strength: float | None,
         last_image: ImageInput | None = None,
+        clip: VideoInput | None = None,
     ) -> tuple[Slot, ...]:
-        """The slots for an image (or two), a video or neither. Raises UserError for what the model does not take."""
+        """The slots for an image (or two), a video, a clip to go on from, or nothing.
+
+        Raises UserError for what the model does not take.
+        """
+        if clip is not None:
+            if image is not None or video is not None or strength is not None:
+                raise UserError("a clip to go on from and an image or a video given; give one of them")
+            lengths = check_takes_clip(self.preset)
+            return (Clip.encode(self._pictures(clip)[0], self.codec, lengths),)
         check_has_image(self.preset, first=image is not None, last=last_image is not None)
         if image is not None and video is not None:
             raise UserError("both an image and a video given; give one of them")
@@ -57,6 +67,8 @@ class Filling:
         if FirstFrame.kind in kinds:
             tensors = snapshot.part(f"slot.{FirstFrame.kind}")
             slots.append(FirstFrame.from_dict(kinds[FirstFrame.kind], tensors))
+        if Clip.kind in kinds:
+            slots.append(Clip.from_dict(snapshot.part(f"slot.{Clip.kind}")))
         if Pictures.kind in kinds:
             slots.append(Pictures.restored(snapshot.part(f"slot.{Pictures.kind}"), self.codec))
         if Source.kind in kinds:

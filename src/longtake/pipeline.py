@@ -57,6 +57,7 @@ class Pipeline(Loaded):
         last_image: ImageInput | None = None,
         video: VideoInput | None = None,
         strength: float | None = None,
+        clip: VideoInput | None = None,
         observers: Sequence[Observer] = (),
         callback_on_step_end: StepCallback | None = None,
         decode_beside: bool | None = None,
@@ -66,16 +67,17 @@ class Pipeline(Loaded):
         seed: decides every random number; one is drawn when neither it nor `generator` (read for its
         `initial_seed()`) is given. latents: prepared initial noise `[1, C, T, h, w]`. image: the first frame;
         last_image: the last of a clip. video: what the take is made from, a file or an iterable of frames that may be
-        live; the take ends with it, and `strength` says how much of it is replaced. All are scaled and cut to the
-        take's size. decode_beside: see `Take`; by default where a GPU decodes. Raises UserError for values that cannot
-        be used.
+        live; the take ends with it, and `strength` says how much of it is replaced. clip: a file or frames that the
+        take goes on from; its last frames, `Take.given_frames` of them, are the take's first and count in `num_frames`.
+        All are scaled and cut to the take's size. decode_beside: see `Take`; by default where a GPU decodes. Raises
+        UserError for values that cannot be used.
         """
         timeline = prompt if isinstance(prompt, Timeline) else Timeline.from_prompt(prompt)
         seed = _seed(seed, generator)
         settings = settings or Settings()
         parse(settings.negative_prompt)
         preset = settings.applied(self.preset)
-        slots = self._filling(settings).fill(image, video, strength, last_image)
+        slots = self._filling(settings).fill(image, video, strength, last_image, clip)
         check_anchors(preset.policy, num_frames)
         engine = self._engine(settings, slots)
         if engine.method.kind is Kind.JOINT and len(timeline.cues) > 1:

@@ -127,7 +127,7 @@ class Take:
             raise failure
         self._turn = turn = self._turn or self._decide()
         state, plan, conditions, watch = self._state, turn.plan, turn.conditions, turn.watch
-        opening = None if plan.denoise else self._opening()
+        opening = None if plan.denoise else self._given(plan)
         held = state.method.anchors if plan.denoise else None
         anchors = held.frames if held else ()
         latents = opening
@@ -189,12 +189,15 @@ class Take:
         return _Turn(plan=plan, conditions=conditions, receipts=decision.receipts, watch=watch)
 
     def _plan(self) -> Plan:
-        """The next chunk, once its source is there; the opening that a slot gives comes before all others."""
+        """The next chunk, once its source is there; the opening that a slot gives comes before all others, block by
+        block."""
         state, method = self._state, self.engine.method
         self._check_over()
-        opening = self._opening() if state.position == 0 else None
-        if opening is not None:
-            return Plan(denoise=range(0), final=range(opening.shape[2]))
+        opening = self._opening()
+        if opening is not None and state.position < opening.shape[2]:
+            block = len(method.next(state.position, None).final)
+            stop = min(opening.shape[2], state.position + block)
+            return Plan(denoise=range(0), final=range(state.position, stop))
         planned = method.next(state.position, self._total())
         for slot in state.slots:
             slot.fetch(planned.denoise.stop)
@@ -204,6 +207,19 @@ class Take:
     def _opening(self) -> Tensor | None:
         """Latents that the take begins with and that need no denoising."""
         return next((slot.opening for slot in self._state.slots if slot.opening is not None), None)
+
+    def _given(self, plan: Plan) -> Tensor | None:
+        """Of the opening, the latent frames that become final now."""
+        opening = self._opening()
+        return None if opening is None else opening[:, :, plan.final.start : plan.final.stop]
+
+    @property
+    def given_frames(self) -> int:
+        """Pixel frames at the beginning that are not made: a clip that the take goes on from, a picture alone."""
+        opening = self._opening()
+        return (
+            0 if opening is None else frames_for_latents(opening.shape[2], self.engine.codec.temporal_stride)
+        )
 
     def _count_frames(self, plan: Plan) -> int:
         """Pixel frames of a chunk that are shown."""

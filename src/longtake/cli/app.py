@@ -11,6 +11,7 @@ from longtake.cli.convert import convert
 from longtake.cli.doctor import doctor
 from longtake.cli.download import download
 from longtake.cli.enhance import enhance
+from longtake.cli.extend import extend
 from longtake.cli.generate import generate
 from longtake.cli.lazy import LazyGroup
 from longtake.cli.models import models
@@ -43,6 +44,7 @@ def longtake(
 
 
 app.command()(generate)
+app.command()(extend)
 app.command()(enhance)
 app.command()(models)
 app.command()(download)

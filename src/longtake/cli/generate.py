@@ -66,6 +66,10 @@ def generate(
         float | None,
         Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
     ] = None,
+    method: Annotated[
+        str | None,
+        Option(metavar="NAME", help="streamingt2v, for a model with its memories; else the model's own."),
+    ] = None,
     anchor: Annotated[
         list[str] | None,
         Option(metavar="FRAME", help="Frame to hold on to (0, 2.5s, 0+40, 40@48), for StreamingT2V."),
@@ -122,7 +126,7 @@ def generate(
     longtake generate "a red sphere rolls to the right" --image start.png
     longtake generate "a blue cube on grass" --video input.mp4 --strength 0.7
     """
-    from longtake.cli.request import Request
+    from longtake.cli.request import Request, check_method
     from longtake.cli.signing import Signing
 
     signing = Signing.read(wanted=provenance, private=private, image=image, video=video)
@@ -146,8 +150,10 @@ def generate(
         lora=lora or (),
         enhance=enhance,
     )
+    check_method(request.model, method)
     filming = _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json)
     filming.anchors, filming.long_term, filming.short_term = tuple(anchor or ()), apm, cam
+    filming.method = method
     filming.run()
 
 
@@ -177,6 +183,7 @@ class _Filming:
         self.journal, self.recording = journal, list[float]()
         self.anchors: tuple[str, ...] = ()
         self.long_term = self.short_term = True
+        self.method: str | None = None
         self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
@@ -187,9 +194,9 @@ class _Filming:
         request = self.request
         pipe = self._load()
         self.startup = process_age()
-        _warn_of_unknown_words(pipe, request.timeline)
+        warn_of_unknown_words(pipe, request.timeline)
         writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
-        num_frames = _length(request, pipe)
+        num_frames = _length(request, pipe, endless=self.method is not None)
         line = ProgressLine(num_frames, quiet=self.quiet)
         meter = Meter(pipe.fps)  # counts from here: the prompt is accepted, the model is ready
         take = self._start(pipe, num_frames)
@@ -228,6 +235,7 @@ class _Filming:
             anchors=self.anchors,
             long_term=self.long_term,
             short_term=self.short_term,
+            method=self.method,
         )
         observers = () if self.watch is None else (self.watch,)
         if self.journal:
@@ -363,10 +371,15 @@ class _Filming:
         typer.echo(text)
 
 
-def _length(request: Request, pipe: Pipeline) -> int | None:
-    """Frames to be made: as asked, or by default; None where the source video or the model ends the take."""
+def _length(request: Request, pipe: Pipeline, *, endless: bool = False) -> int | None:
+    """Frames to be made: as asked, or by default; None where the source video or the model ends the take.
+
+    endless: whether it goes on by another method than the model's own.
+    """
     if request.num_frames is not None or request.video is not None:
         return request.num_frames
+    if endless:
+        return request.default_frames
     return (
         None
         if pipe.longest is not None and pipe.longest <= request.default_frames
@@ -374,7 +387,8 @@ def _length(request: Request, pipe: Pipeline) -> int | None:
     )
 
 
-def _warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:
+def warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:
+    """Tell of words in the prompts that the model was not trained on."""
     words = dict.fromkeys(word for cue in timeline.cues for word in pipe.unknown_words(cue.prompt))
     if words:
         unknown = ", ".join(words)

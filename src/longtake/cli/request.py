@@ -15,6 +15,7 @@ from longtake.footage import Picture, VideoFile, cover_note, read_image
 from longtake.media import VideoFormat
 from longtake.models.hub import Preset, look_up
 from longtake.models.intake import check_has_image, check_takes_image, check_takes_video
+from longtake.models.method import under_method
 from longtake.models.prompt import parse
 from longtake.timeline import Timeline
 
@@ -229,6 +230,12 @@ def check_scale(scale: int) -> None:
     """Refuse what is no enlargement."""
     if scale < 1:
         raise UserError(f"--scale {scale} is not an enlargement; give a whole number from 1")
+
+
+def check_method(model: str, method: str | None) -> None:
+    """Refuse a method that is unknown, or that the model cannot follow."""
+    preset = look_up(model).preset
+    under_method(preset.policy, method, preset.name)
 
 
 def check_seed(seed: int | None) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from longtake.errors import UserError
 from longtake.models.hub import Preset, presets
-from longtake.models.policy import FirstFrameEntry
+from longtake.models.policy import FirstFrameEntry, Policy
+from longtake.models.rollouts import Streaming, Tail
 from longtake.models.steps import SourceSpec
 
 
@@ -30,6 +33,38 @@ def check_takes_video(preset: Preset) -> SourceSpec:
     if preset.policy.source is None:
         raise UserError(f"{preset.name!r} takes no source video; use {_others('source')}")
     return preset.policy.source
+
+
+class ClipLengths(NamedTuple):
+    """Latent frames of a clip that a take goes on from."""
+
+    least: int
+    """Fewest."""
+    most: int
+    """What the model looks back on; earlier ones play no part."""
+    step: int = 1
+    """Beyond the fewest, whole blocks of so many."""
+
+
+def check_takes_clip(preset: Preset) -> ClipLengths:
+    """How much of a clip a take of this model goes on from; UserError for a model that cannot."""
+    policy = preset.policy
+    if isinstance(policy.rollout, Streaming):
+        first = policy.rollout.first or policy.block
+        return ClipLengths(min(first, policy.rollout.shared + 1), first)
+    if isinstance(policy.rollout, Tail):
+        return ClipLengths(policy.rollout.frames, policy.rollout.frames)
+    if policy.kind != "causal" or policy.rollout is not None:
+        raise UserError(
+            f"{preset.name!r} cannot go on from a clip; use a causal model without an end, such as mini"
+        )
+    return _looked_back_on(policy)
+
+
+def _looked_back_on(policy: Policy) -> ClipLengths:
+    """Whole blocks that the window holds beside the one that is made."""
+    blocks = max(1, policy.window.frames // policy.block - 1)
+    return ClipLengths(policy.block, blocks * policy.block, policy.block)
 
 
 def _others(field: str) -> str:
