@@ -29,14 +29,40 @@ check: $(READY)
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak
 
+# Every benchmark that needs nothing but the package, then those of models of your own:
+#   make bench RIVALS="--model sf=runs/sf/model --model dmd=runs/dmd/model" ABLATIONS="--model mini --model one=runs/one/model"
+STUDENT ?= mini
+RIVALS ?=
+ABLATIONS ?=
+BENCH := $(BIN)/longtake bench
+
 bench: $(READY)
-	$(BIN)/longtake bench speed
-	$(BIN)/longtake bench length
-	$(BIN)/longtake bench reader
-	for level in 1 2 3; do $(BIN)/longtake bench adherence --level $$level || exit; done
-	$(BIN)/longtake bench long
-	$(BIN)/longtake bench change
-	$(BIN)/longtake bench report --out docs/benchmarks.md
+	$(BENCH) reader
+	$(BENCH) speed
+	$(BENCH) playback
+	$(BENCH) length
+	for level in 1 2 3; do $(BENCH) adherence --level $$level || exit; done
+	$(BENCH) long
+	$(BENCH) change --policy all
+	$(BENCH) given image
+	$(BENCH) given video
+	$(BENCH) narrative
+	$(BENCH) streaming
+	$(BENCH) policies
+	$(BENCH) memory
+	$(BENCH) real-size
+	$(BENCH) gpu
+	$(BENCH) cuts
+	$(BENCH) metrics
+	$(BENCH) long --methods all
+	$(BENCH) blending
+	$(BENCH) streamingt2v-step
+	$(BENCH) speedup
+	$(BENCH) speedup --native --model $(STUDENT)
+	$(BENCH) student --model $(STUDENT)
+	$(if $(RIVALS),$(BENCH) drift $(RIVALS))
+	$(if $(ABLATIONS),$(BENCH) ablations $(ABLATIONS))
+	$(BENCH) report --out docs/benchmarks.md
 
 wheel-check: $(READY)
 	place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && \

@@ -14,8 +14,23 @@ ORDER = (
     "adherence",
     "long",
     "change",
+    "from-image",
+    "from-video",
+    "narrative",
+    "speedup",
     "speed",
+    "playback",
     "length",
+    "student",
+    "drift",
+    "ablations",
+    "methods",
+    "chain",
+    "streaming",
+    "cost-of-policies",
+    "memory",
+    "real-size",
+    "gpu",
     "reader",
     "mini-clip",
     "by-eye",
@@ -39,7 +54,8 @@ def load_all(folder: Path) -> list[Result]:
 
 
 def _rank(name: str) -> int:
-    return next((i for i, start in enumerate(ORDER) if name.startswith(start)), len(ORDER))
+    fitting = [start for start in ORDER if name.startswith(start)]
+    return ORDER.index(max(fitting, key=len)) if fitting else len(ORDER)
 
 
 def document(results: Sequence[Result], folder: Path) -> str:

@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from longtake.errors import UserError
+from longtake.measure.results import Result
 from longtake.train.chain import works as module
+from longtake.train.chain.account import account
 from longtake.train.chain.config import ChainConfig, chain_config, chain_names
 from longtake.train.chain.run import Chain, Job, Work
-from longtake.train.chain.state import ChainState
+from longtake.train.chain.state import ChainState, Done
 from longtake.train.gates.config import GateConfig
 from tests.tiny import TINY_POLICY, tiny_folder
 
@@ -177,3 +179,19 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
         "self-forcing": (base, tmp_path / "dmd"),
         "long-tuning": (base, tmp_path / "self-forcing"),
     }
+
+
+def test_what_it_took_is_accounted_for_and_what_is_not_done_is_said(model: Path, tmp_path: Path) -> None:
+    recipe = config()
+    state = ChainState(tmp_path)
+    for stage in STAGES[:2]:
+        state.add(Done(stage=stage, passed=True, reasons=(), seconds=1800, hardware="two cores"))
+    half = account("mini", recipe, tmp_path)
+    assert [figure.value for figure in half.figures] == [0.5, 0.5, None]
+    assert half.figures[-1].note == "not done yet: dmd"
+    state.add(Done(stage="dmd", passed=False, reasons=("legible is 0",), seconds=3600, hardware="two cores"))
+    whole = account("mini", recipe, tmp_path)
+    assert (whole.figures[-1].value, whole.figures[-1].met) == (2, True)
+    assert whole.figures[2].note == "gate: legible is 0"
+    assert whole.config["machines"] == ["two cores"]
+    assert Result.load(whole.save(tmp_path)) == whole

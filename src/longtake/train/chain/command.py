@@ -28,8 +28,13 @@ def chain(
     max_minutes: Annotated[
         float, typer.Option("--max-minutes", help="End a stage, with a checkpoint, after so long.")
     ] = math.inf,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FOLDER", help="Write what it took there, as a benchmark's result."),
+    ] = None,
 ) -> None:
     """Pretrain and distil in one folder, a measured gate after each stage; can be killed and goes on."""
+    from longtake.train.chain.account import account
     from longtake.train.chain.config import chain_config
     from longtake.train.chain.run import Chain
     from longtake.train.chain.works import Resources, make_data, works
@@ -42,6 +47,8 @@ def chain(
     done = Chain(recipe, out, folder, doing, say=lambda line: typer.echo(line, err=True)).run(
         begin=begin, until=until
     )
+    if record is not None:
+        account(Path(config).stem, recipe, out).save(record)
     last = until or recipe.stages[-1]
     if done:
         typer.echo(f"{out / last / 'model'}: longtake generate --model {out / last / 'model'} …", err=True)
