@@ -338,3 +338,27 @@ def test_a_connection_that_says_nothing_is_closed(server: Running) -> None:
         error = live.until("error")
         assert (error["error"]["type"], error["fatal"]) == ("timeout", True)
     assert json.loads(server.http().get("/v1/status").text)["capacity"]["running"] == 0
+
+
+def test_a_take_goes_on_from_a_clip_that_was_uploaded(server: Running) -> None:
+    movie = io.BytesIO()
+    with av.open(movie, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for shade in range(40):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), 5 * shade, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with server.http() as http, server.live() as live:
+        upload = http.post("/v1/uploads", files={"file": ("clip.mp4", movie.getvalue())}).json()
+        assert http.get("/v1/models").json()["data"][0]["goes_on_from_clips"]
+        start = _start(live, clip_reference={"upload": upload["id"]}, num_frames=29)
+        done = live.until("session.done")
+        assert (done["reason"], done["seconds"]) == ("complete", 29 / 8)
+        take = http.get(f"/v1/takes/{start['take_id']}").json()
+        assert take["can_be_replayed"]
+    _at_rest(server)
+    with server.live() as live:
+        live.say("session.start", prompt=PROMPT, clip_reference={"upload": upload["id"]}, strength=0.5)
+        assert live.until("error")["error"]["type"] == "invalid_request"
+    _at_rest(server)

@@ -20,8 +20,10 @@ from longtake.journal.founding import found
 from longtake.journal.rows import CueRow
 from longtake.journal.tape import Tape
 from longtake.media import VideoFormat, encode_fragment
+from longtake.models.intake import check_takes_clip
 from longtake.pipeline import Pipeline
 from longtake.settings import Settings
+from longtake.slots.clip import tail
 from longtake.timeline import Timeline
 
 
@@ -32,6 +34,7 @@ class Beginning:
     facts: Facts
     timeline: Timeline
     image: Picture | None
+    clip: Picture | None
     course: Course
 
     @classmethod
@@ -47,6 +50,7 @@ class Beginning:
         image: ImageInput | None,
         video: VideoInput | None,
         strength: float | None,
+        clip: VideoInput | None,
         form: VideoFormat | None,
         out: Path | None,
         loading: Mapping[str, Any] | None,
@@ -59,6 +63,7 @@ class Beginning:
         rate = Fraction(form.fps)
         picture = None if image is None else read_image(image)
         source, tape = (None, None) if video is None else _source(video, pipe.fps, width, height)
+        kept = None if clip is None else _kept_of(clip, pipe, settings, width, height)
         take = pipe.stream(
             timeline,
             seed=seed,
@@ -67,6 +72,7 @@ class Beginning:
             image=picture,
             video=tape,
             strength=strength,
+            clip=kept,
             decode_beside=decode_beside,
         )
         facts = Facts(
@@ -83,6 +89,7 @@ class Beginning:
             strength=strength,
             has_image=picture is not None,
             has_source=tape is not None,
+            clip_frames=0 if kept is None else len(kept),
             source=source,
             out=None if out is None else str(out.absolute()),
             parent=None,
@@ -90,14 +97,14 @@ class Beginning:
             fingerprint=fingerprint(pipe),
         )
         course = Course(take=take, tape=tape)
-        return cls(facts=facts, timeline=timeline, image=picture, course=course)
+        return cls(facts=facts, timeline=timeline, image=picture, clip=kept, course=course)
 
     def found(self, home: Path) -> Path:
         """Put it down in `home`; returns its folder."""
         form = self.facts.video
         init, _ = encode_fragment(np.zeros((1, form.height, form.width, 3), np.uint8), form)
         cues = [CueRow(id=index, cue=cue, steered=False) for index, cue in enumerate(self.timeline.cues, 1)]
-        return found(home, self.facts, init, cues, self.image)
+        return found(home, self.facts, init, cues, self.image, self.clip)
 
 
 def _source(video: VideoInput, fps: int, width: int, height: int) -> tuple[SourceFile | None, Tape]:
@@ -109,3 +116,12 @@ def _source(video: VideoInput, fps: int, width: int, height: int) -> tuple[Sourc
         source, pictures = None, read_frames(video)
     fitted = (cover(picture, width, height) for picture in pictures)
     return source, Tape(iter(()), fitted, end=0)
+
+
+def _kept_of(clip: VideoInput, pipe: Pipeline, settings: Settings, width: int, height: int) -> Picture:
+    """The end of a clip as the take uses it: `[T, H, W, 3]`, in the take's size."""
+    lengths = check_takes_clip(settings.applied(pipe.preset))
+    pictures = (
+        VideoFile.open(clip).frames(pipe.fps) if isinstance(clip, str | os.PathLike) else read_frames(clip)
+    )
+    return tail((cover(picture, width, height) for picture in pictures), lengths, pipe.codec.temporal_stride)

@@ -14,7 +14,7 @@ from typing import Any
 from longtake.errors import UserError
 from longtake.footage import Picture, VideoInput
 from longtake.journal.facts import Facts
-from longtake.journal.files import image_file, load_pictures, snapshot_file
+from longtake.journal.files import clip_file, image_file, load_pictures, snapshot_file
 from longtake.journal.rows import CueRow, SnapshotRow, digest
 from longtake.journal.scribe import to_file
 from longtake.journal.store import Store
@@ -85,6 +85,7 @@ class Navigator:
             image=self._image(),
             video=tape,
             strength=facts.strength,
+            clip=self._clip(),
             decode_beside=self.decode_beside,
         )
         take.follow([row.cue for row in cues if row.steered])
@@ -101,6 +102,10 @@ class Navigator:
 
     def _image(self) -> Picture | None:
         return load_pictures(image_file(self.store.folder), 1)[0] if self.facts.has_image else None
+
+    def _clip(self) -> list[Picture] | None:
+        count = self.facts.clip_frames
+        return load_pictures(clip_file(self.store.folder), count) if count else None
 
     def _tape(self, first: int) -> Tape | None:
         if not self.facts.has_source:

@@ -71,6 +71,8 @@ class Facts:
     """Whether it begins with a picture."""
     has_source: bool
     """Whether it is made from a video."""
+    clip_frames: int
+    """Pictures of the clip that it goes on from; 0 when there is none."""
     source: SourceFile | None
     """The file of the source; None for a live one."""
     out: str | None
@@ -108,6 +110,7 @@ class Facts:
         lengths = tuple((first, length) for first, length in values["lengths"])
         return cls(
             **{
+                "clip_frames": 0,  # of records from before there were clips
                 **values,
                 "form": tuple(values["form"]),
                 "lengths": lengths,

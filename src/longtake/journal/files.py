@@ -40,6 +40,11 @@ def image_file(folder: Path) -> Path:
     return folder / GIVEN / "image.png"
 
 
+def clip_file(folder: Path) -> Path:
+    """The pictures that the take goes on from."""
+    return folder / GIVEN / "clip.png"
+
+
 def to_png(pictures: NDArray[np.uint8]) -> bytes:
     """`uint8 [T, H, W, 3]` as one PNG, one below the other."""
     count, height, width, _ = pictures.shape

@@ -18,6 +18,7 @@ from longtake.journal.files import (
     CHUNKS,
     GIVEN,
     SNAPSHOTS,
+    clip_file,
     given_file,
     image_file,
     latents_file,
@@ -32,12 +33,21 @@ from longtake.journal.turning import Turn
 _STALE = 3600  # seconds after which a folder that was never put in place belongs to nobody
 
 
-def found(home: Path, facts: Facts, init: bytes, cues: Sequence[CueRow], image: Picture | None) -> Path:
-    """A new take without chunks; returns its folder."""
+def found(
+    home: Path,
+    facts: Facts,
+    init: bytes,
+    cues: Sequence[CueRow],
+    image: Picture | None,
+    clip: Picture | None = None,
+) -> Path:
+    """A new take without chunks; returns its folder. clip: pictures `[T, H, W, 3]` that it goes on from."""
     with _new_folder(home, facts.id) as folder:
         if image is not None:
             disk.write(image_file(folder), to_png(image[None]))
-            disk.sync(folder / GIVEN)
+        if clip is not None:
+            disk.write(clip_file(folder), to_png(clip))
+        disk.sync(folder / GIVEN)
         Store.create(folder, facts.to_dict(), init, cues).close()
     return home / facts.id
 
@@ -73,8 +83,9 @@ def _share(
     pairs += [(segment_file(source, row.id), segment_file(folder, row.id)) for row in kept]
     pairs += [(snapshot_file(source, row.id), snapshot_file(folder, row.id)) for row in snapshots]
     pairs += [(given_file(source, row.first), given_file(folder, row.first)) for row in given]
-    if image_file(source).is_file():
-        pairs.append((image_file(source), image_file(folder)))
+    for file in (image_file, clip_file):
+        if file(source).is_file():
+            pairs.append((file(source), file(folder)))
     for old, new in pairs:
         with suppress(FileNotFoundError):  # damage of the parent: the branch finds it when it is opened
             disk.share(old, new)

@@ -72,6 +72,7 @@ class Library:
         image: ImageInput | None = None,
         video: VideoInput | None = None,
         strength: float | None = None,
+        clip: VideoInput | None = None,
         form: VideoFormat | None = None,
         out: Path | None = None,
         loading: Mapping[str, Any] | None = None,
@@ -80,7 +81,8 @@ class Library:
     ) -> RecordedTake:
         """A new take; the arguments of `Pipeline.stream`, and those of its record.
 
-        form: of the video; the take's own size unless given. out: a file that the caller writes beside the journal.
+        clip: a video that the take goes on from. form: of the video; the take's own size unless given.
+        out: a file that the caller writes beside the journal.
         loading: what is needed to open `pipe` again; its name unless given.
         """
         from longtake.journal.beginning import Beginning
@@ -95,6 +97,7 @@ class Library:
             image=image,
             video=video,
             strength=strength,
+            clip=clip,
             form=form,
             out=out,
             loading=loading,

@@ -10,7 +10,7 @@ from longtake.errors import UserError
 from longtake.journal import disk
 from longtake.journal.damage import has_lost_its_tail
 from longtake.journal.facts import Facts
-from longtake.journal.files import given_file, image_file
+from longtake.journal.files import clip_file, given_file, image_file
 from longtake.journal.lock import owner_of
 from longtake.journal.record import SourceKind, Status, TakeRecord
 from longtake.journal.rows import ChunkRow, EventRow
@@ -96,6 +96,8 @@ def _status(store: Store, owner: int | None, rows: Sequence[ChunkRow]) -> Status
 
 
 def _source(facts: Facts) -> SourceKind | None:
+    if facts.clip_frames:
+        return SourceKind.CLIP
     if not facts.has_source:
         return None
     return SourceKind.LIVE if facts.source is None else SourceKind.FILE
@@ -109,6 +111,8 @@ def why_unreplayable(store: Store, facts: Facts) -> str | None:
     """What a replay would lack; None when it lacks nothing."""
     if facts.has_image and not image_file(store.folder).is_file():
         return "the picture that it begins with is gone"
+    if facts.clip_frames and not clip_file(store.folder).is_file():
+        return "the clip that it goes on from is gone"
     end = 0
     for row in store.given() if facts.has_source else ():
         if row.first != end or not given_file(store.folder, row.first).is_file():

@@ -26,6 +26,8 @@ class Status(enum.StrEnum):
 class SourceKind(enum.StrEnum):
     """A video that a take is made from."""
 
+    CLIP = "clip"
+    """A clip that it goes on from."""
     FILE = "file"
     """A video file."""
     LIVE = "live"

@@ -77,6 +77,8 @@ class Made:
     """The client's pictures in it: the first, and the one after the last."""
     late: float
     """Seconds that playback had to wait for it."""
+    anchors: tuple[int, ...]
+    """Pixel frames that the take held on to while it was made, where its model does that."""
     memory_bytes: int
     """What the take remembers of its past: the key-value cache, where the model has one."""
 

@@ -27,6 +27,7 @@ def chunk_message(index: int, media_time: float, num_frames: int, segment: bytes
         "timings": None,
         "ready_at": None,
         "drift": None,
+        "anchors": [],
     }
 
 
@@ -42,6 +43,7 @@ def made_message(made: Made) -> dict[str, Any]:
         "timings": made.timings,
         "ready_at": time.time() - (time.monotonic() - made.ready_at),
         "drift": made.drift,
+        "anchors": [frame / made.fps for frame in made.anchors],
     }
 
 

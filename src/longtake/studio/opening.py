@@ -48,6 +48,7 @@ def _create(stage: Stage, library: Library, order: NewTake, pictures: LivePictur
         image=order.image,
         video=order.video if pictures is None else pictures,
         strength=order.strength,
+        clip=order.clip,
     )
 
 

@@ -27,6 +27,8 @@ class NewTake:
     """First frame: a file that the server made itself out of an upload."""
     video: Path | None = None
     """Source video: a file that the server made itself out of an upload."""
+    clip: Path | None = None
+    """Clip to go on from: a file that the server made itself out of an upload."""
     has_live_source: bool = False
     """Whether its source are pictures that a client sends."""
     strength: float | None = None

@@ -77,6 +77,7 @@ class SessionStart(Message):
     negative_prompt: Annotated[str, Field(max_length=100_000)] = ""
     image_reference: UploadReference | Annotated[str, Field(max_length=2**24)] | None = None
     video_reference: UploadReference | LiveReference | None = None
+    clip_reference: UploadReference | None = None
     strength: Annotated[float, Field(gt=0, le=1)] | None = None
     extra_params: Annotated[dict[str, Any], Field(max_length=0)] = {}
     take_id: TakeId | None = None

@@ -47,6 +47,7 @@ _OF_MEDIA = (
     "timings",
     "ready_at",
     "drift",
+    "anchors",
 )
 
 REPLIES: dict[str, dict[str, Any]] = {
@@ -78,6 +79,7 @@ REPLIES: dict[str, dict[str, Any]] = {
         timings=_or_none(_OBJECT),
         ready_at=_or_none(_NUMBER),
         drift=_or_none(_OBJECT),
+        anchors={"type": "array", "items": _NUMBER},
     ),
     "session.interaction.queued": _says(
         "session.interaction.queued",

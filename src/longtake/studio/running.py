@@ -112,6 +112,7 @@ class RunningTake:
             drift=dict(self._drift.latest) or None,
             source_frames=None if self.pictures is None else self.pictures.used(),
             late=late if self.is_live else 0.0,
+            anchors=tuple(chunk.anchors),
             memory_bytes=self._opened().memory_bytes,
         )
 

@@ -22,6 +22,8 @@ from longtake.timeline import Receipt
 Prompts = tuple[tuple[float, str], ...]
 """Each with the media second from which it counts."""
 
+_NAMES = {SourceKind.LIVE: "live-pictures.mp4", SourceKind.FILE: "source.mp4", SourceKind.CLIP: "clip.mp4"}
+
 
 class Signing:
     """Signs takes. wanted: the operator's switch; `LONGTAKE_PROVENANCE` is the other.
@@ -94,6 +96,5 @@ def prompts_in(receipts: Iterable[Receipt]) -> Prompts:
 def _source_of(about: About) -> Source | None:
     """What was given, by a plain name: names of users' files are not kept."""
     if about.source is not None:
-        name = "live-pictures.mp4" if about.source is SourceKind.LIVE else "source.mp4"
-        return Source(path=Path(name), relationship=Relationship.PARENT)
+        return Source(path=Path(_NAMES[about.source]), relationship=Relationship.PARENT)
     return Source(path=Path("first-frame.png"), relationship=Relationship.INPUT) if about.has_image else None

@@ -15,6 +15,8 @@ from longtake.enhance.opening import enhancer_in
 from longtake.errors import UserError
 from longtake.journal import Library
 from longtake.models.codec import frames_for_latents
+from longtake.models.hub import Preset
+from longtake.models.intake import check_takes_clip
 from longtake.pipeline import Pipeline
 from longtake.timeline import Timeline
 
@@ -102,6 +104,7 @@ def _describe(pipe: Pipeline) -> dict[str, Any]:
         "can_be_steered": policy.kind != "joint",
         "takes_image": policy.first_frame is not None,
         "takes_video": source is not None,
+        "goes_on_from_clips": _goes_on_from_clips(preset),
         "default_strength": None if source is None else source.strength,
         "enhances": not (why := _why_not_enhanced(pipe)),
         "enhance_note": why or None,
@@ -120,3 +123,11 @@ def _why_not_enhanced(pipe: Pipeline) -> str:
     except UserError:
         return f"{pipe.name} comes without an enhancer; serve a model that has one to make its takes larger"
     return ""
+
+
+def _goes_on_from_clips(preset: Preset) -> bool:
+    try:
+        check_takes_clip(preset)
+    except UserError:
+        return False
+    return True

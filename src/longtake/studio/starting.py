@@ -43,6 +43,7 @@ def read_start(
     if isinstance(image_at, UploadReference):
         image = uploads.path(image_at.upload, "image")
     video = uploads.path(video_at.upload, "video") if isinstance(video_at, UploadReference) else None
+    clip = None if start.clip_reference is None else uploads.path(start.clip_reference.upload, "video")
     return NewTake(
         model=model["id"],
         timeline=read_timeline(start, limits),
@@ -57,6 +58,7 @@ def read_start(
         ),
         image=image,
         video=video,
+        clip=clip,
         has_live_source=isinstance(video_at, LiveReference),
         strength=start.strength,
     )

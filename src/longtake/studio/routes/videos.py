@@ -14,7 +14,7 @@ from longtake.studio.errors import Reason, Refused
 from longtake.studio.exports import Exports
 from longtake.studio.orders import Branch
 from longtake.studio.protocol import Prompt
-from longtake.studio.routes.common import Id, Token, UUID, Who, errors
+from longtake.studio.routes.common import UUID, Id, Token, Who, errors
 from longtake.studio.routes.takes import serve_file
 from longtake.studio.service import Service
 from longtake.studio.starting import check_prompts

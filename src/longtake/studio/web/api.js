@@ -87,6 +87,9 @@ export const take = (id) => call("GET", `/v1/takes/${id}`);
 export const tree = async (id) => (await call("GET", `/v1/takes/${id}/tree`)).root;
 export const remove = (id) => call("DELETE", `/v1/takes/${id}`);
 
+export const enhance = (id) => call("POST", `/v1/takes/${id}/enhance`);
+export const enhanced = (id) => call("GET", `/v1/takes/${id}/enhance`);
+
 export function upload(file) {
   const form = new FormData();
   form.append("file", file);

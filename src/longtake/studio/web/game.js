@@ -37,7 +37,8 @@ export class Game {
       for (const name of ["pointerup", "pointerleave", "pointercancel"]) button.addEventListener(name, () => this.hold(button.dataset.key, false));
     }
     this.live
-      .on("start", (message) => this.player.begin(message.mime, message.media_time))
+      .on("start", (message) => this.started(message))
+      .on("lost", () => this.say("The server is gone; asking again …"))
       .on("init", ({ data }) => this.player.push(data))
       .on("media", ({ meta, data }) => this.media(meta, data))
       .on("stats", (message) => { this.stats = message; })
@@ -70,6 +71,7 @@ export class Game {
     this.reset();
     this.scene = sceneOf(prompt);
     this.isRunning = true;
+    this.say("Setting up …");
     $("game-canvas").focus();
     try {
       await this.live.open({ model: this.model.id, prompt, video_reference: { live: true }, strength: Number($("game-strength").value) });
@@ -83,9 +85,23 @@ export class Game {
 
   stop() {
     this.isRunning = false;
+    this.say("");
     clearInterval(this.timer);
     this.live.send("session.stop");
     this.live.close();
+  }
+
+  /** Also after a break: the server counts the pictures anew from then on. */
+  started(message) {
+    this.player.begin(message.mime, message.media_time);
+    this.sent = 0;
+    this.pressed = [];
+    this.spans = [];
+    this.say("");
+  }
+
+  say(text) {
+    $("game-waiting").textContent = text;
   }
 
   press(event, down) {

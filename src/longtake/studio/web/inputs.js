@@ -47,11 +47,27 @@ export function sendPictures(live, source, fps) {
 /** The one input that the next take begins with. */
 export class Given {
   constructor() {
+    this.model = null;
     this.clear();
     $("image-file").addEventListener("change", (event) => this.take(event.target));
     $("video-file").addEventListener("change", (event) => this.take(event.target));
     $("webcam").addEventListener("click", () => this.openWebcam());
     $("given-clear").addEventListener("click", () => this.clear());
+  }
+
+  /** `model`: an entry of /v1/models; it says what can be done with a video. */
+  offer(model) {
+    this.model = model;
+    for (const [use, can] of [["anew", model.takes_video], ["continue", model.goes_on_from_clips]]) {
+      const choice = document.querySelector(`#given-choice input[value="${use}"]`);
+      choice.disabled = !can;
+      choice.parentElement.title = can ? "" : `${model.id} cannot do that with a video`;
+      if (can && document.querySelector("#given-choice input:checked")?.disabled !== false) choice.checked = true;
+    }
+  }
+
+  get use() {
+    return document.querySelector("#given-choice input:checked:not(:disabled)")?.value ?? "anew";
   }
 
   clear() {
@@ -85,7 +101,8 @@ export class Given {
     }
     const { kind, width, height, seconds } = this.uploaded;
     const length = seconds ? `, ${seconds.toFixed(1)} s` : "";
-    this.show(`${kind === "image" ? "Begins with" : "Made from"} ${file.name} (${width}×${height}${length}); scaled and cut to the picture`);
+    this.show(`${kind === "image" ? "Begins with " : ""}${file.name} (${width}×${height}${length})${kind === "image" ? "; scaled and cut to the picture" : ":"}`);
+    $("given-choice").hidden = kind !== "video";
     if (kind === "image") {
       this.address = URL.createObjectURL(file);
       $("given-picture").src = this.address;
@@ -106,7 +123,7 @@ export class Given {
 
   show(text) {
     $("given-text").textContent = text;
-    $("given-picture").hidden = true;
+    $("given-picture").hidden = $("given-choice").hidden = true;
     $("given").hidden = false;
   }
 
@@ -115,6 +132,7 @@ export class Given {
     if (this.webcam) return { video_reference: { live: true }, strength };
     if (!this.uploaded) return {};
     const reference = { upload: this.uploaded.id };
-    return this.uploaded.kind === "image" ? { image_reference: reference } : { video_reference: reference, strength };
+    if (this.uploaded.kind === "image") return { image_reference: reference };
+    return this.use === "continue" ? { clip_reference: reference } : { video_reference: reference, strength };
   }
 }

@@ -17,7 +17,7 @@ const REFRESH = 5000;  // milliseconds between looks at the server
 
 const gallery = new Gallery();
 const given = new Given();
-const set = new TakeView({ onopen: (id) => follow(`#/take/${id}`), onchange: () => gallery.load() });
+const set = new TakeView({ onopen: (id) => follow(`#/take/${id}`), onchange: () => gallery.load(), models: () => models });
 const game = new Game();
 let models = [];
 
@@ -78,7 +78,9 @@ function describe() {
   $("model-note").textContent = `${model.summary} ${model.width}×${model.height}, ${model.fps} fps, ${model.method}, ${length}. ${model.licence}.`;
   $("strength").value = model.default_strength ?? 0.6;
   document.querySelector("label:has(#image-file)").hidden = !model.takes_image;
-  for (const node of [document.querySelector("label:has(#video-file)"), $("webcam")]) node.hidden = !model.takes_video;
+  document.querySelector("label:has(#video-file)").hidden = !model.takes_video && !model.goes_on_from_clips;
+  $("webcam").hidden = !model.takes_video;
+  given.offer(model);
 }
 
 async function meet() {

@@ -1,5 +1,6 @@
 // What stands beside the player: directions and their receipts, live figures, drift, branches, facts.
 
+import { link } from "./api.js";
 import { $, bytes, clock, el, svg } from "./ui.js";
 
 const STATUS = {
@@ -125,6 +126,30 @@ export class Drift {
     const last = values.at(-1);
     return el("div", { class: "line" }, el("span", { class: "dim" }, name), plot,
       el("b", { title: UNITS[name] }, `${last > 0 ? "+" : ""}${last.toFixed(2)}`));
+  }
+}
+
+/** The pictures that the model holds on to, where it does that. */
+export class Anchors {
+  constructor(node) {
+    this.node = node;
+    this.reset();
+  }
+
+  reset() {
+    this.shown = "";
+    this.node.replaceChildren();
+    this.node.closest("section").hidden = true;
+  }
+
+  async show(take, times) {
+    const said = `${take} ${times.join(" ")}`;
+    if (said === this.shown) return;
+    this.shown = said;
+    const pictures = await Promise.all(times.map(async (at) => el("li", {},
+      el("img", { alt: "", width: 64, height: 48, src: await link(take, `/v1/takes/${take}/thumbnail?at=${at}`) }), el("small", {}, clock(at, true)))));
+    this.node.replaceChildren(...pictures);
+    this.node.closest("section").hidden = false;
   }
 }
 

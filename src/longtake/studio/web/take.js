@@ -1,19 +1,23 @@
-// The take that is open: player, directions, timeline, rewind and branch, and what the server says of it.
+// The take that is open: how it is opened and gone on with, and what the server says of it.
 
 import * as api from "./api.js";
-import { sendPictures } from "./inputs.js";
+import { Directing } from "./directing.js";
+import { Enhance } from "./enhance.js";
+import { Face } from "./face.js";
+import { Webcam, sendPictures } from "./inputs.js";
 import { Live } from "./live.js";
-import { Drift, Receipts, about, drawTree, liveFigures } from "./panels.js";
+import { Anchors, Drift, Receipts, about } from "./panels.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
-import { $, ask, clock, isWriting, notice, quiet, sendOnEnter } from "./ui.js";
+import { $, notice, quiet } from "./ui.js";
 
 const HISTORY = 120;  // media seconds that are fetched of a take that is joined
 const FIRST = "first";  // the first cue has no event id
 
 export class TakeView {
-  /** `onopen(id)`: the address of the page follows the take. */
-  constructor({ onopen, onchange }) {
+  /** `onopen(id)`: the address of the page follows the take. `models()`: entries of /v1/models. */
+  constructor({ onopen, onchange, models }) {
+    this.models = models;
     this.onopen = onopen;
     this.onchange = onchange;
     this.player = new Player($("video"));
@@ -21,11 +25,14 @@ export class TakeView {
     this.timeline = new Timeline($("timeline"), (at) => { this.player.seek(at); this.tick(); });
     this.receipts = new Receipts($("receipts"));
     this.drift = new Drift($("drift"));
+    this.anchors = new Anchors($("anchors"));
+    this.face = new Face(this.player, this.timeline);
+    this.enhance = new Enhance();
     this.live = new Live();
     this.stats = {};
     this.take = null;
     this.listen();
-    this.wire();
+    this.directing = new Directing(this);
     setInterval(() => this.report(), 1000);
   }
 
@@ -62,19 +69,34 @@ export class TakeView {
     } else if (!old || isNew || !this.player.isLive) {
       this.player.begin(message.mime, message.media_time);
     }
-    if (config.unknown_words?.length) this.unknown(config.unknown_words);
+    if (config.unknown_words?.length) this.face.unknown(config.model, config.unknown_words);
     about(this.take);
     this.refresh();
     if (isNew) this.onopen(message.take_id);
-    if (this.webcam && !this.stopPictures) this.stopPictures = sendPictures(this.live, this.webcam, config.fps);
+    if (config.takes_pictures && message.role === "direct") this.givePictures(config.fps);
+  }
+
+  /** A take that is made from live pictures goes on with those of the webcam. */
+  async givePictures(fps) {
+    if (this.stopPictures) return;
+    try {
+      this.webcam ??= await Webcam.open();
+    } catch {
+      notice("This take is made from a camera, and none can be used here. It waits for one: connect it, or allow it, and go on.", { seconds: 0 });
+      return;
+    }
+    this.stopPictures = sendPictures(this.live, this.webcam, fps);
   }
 
   media(meta, data) {
     this.player.push(data);
     this.timeline.add(meta.media_time, meta.num_frames / this.live.fps);
     this.drift.add(meta.media_time, meta.drift);
+    if (meta.anchors.length) this.anchors.show(this.take.id, meta.anchors);
     this.say("");
     this.tick();
+    if (!this.isListed) this.onchange();  // it has a picture now
+    this.isListed = true;
   }
 
   receipt(message) {
@@ -133,11 +155,6 @@ export class TakeView {
     if (!this.take) location.hash = "#/";
   }
 
-  unknown(words) {
-    $("words").textContent = `${this.take.model} does not know: ${words.join(", ")}`;
-    $("words").hidden = false;
-  }
-
   // -- opening -------------------------------------------------------------------------------------------------------
 
   clear() {
@@ -147,11 +164,13 @@ export class TakeView {
     this.timeline.reset();
     this.receipts.reset();
     this.drift.reset();
+    this.anchors.reset();
     this.stats = {};
     this.take = null;
     this.branchedAt = undefined;
-    $("words").hidden = true;
-    $("tree").replaceChildren();
+    this.isListed = false;
+    this.face.clear();
+    this.enhance.show(null, null);
     quiet();
   }
 
@@ -234,67 +253,7 @@ export class TakeView {
     this.webcam = null;
   }
 
-  // -- what the user does --------------------------------------------------------------------------------------------
-
-  wire() {
-    $("play").addEventListener("click", () => this.toggle());
-    $("live").addEventListener("click", () => this.mode === "live" ? this.player.toLive() : this.goOn());
-    $("rewind").addEventListener("click", () => this.rewind());
-    $("branch").addEventListener("click", () => this.branch());
-    $("stop").addEventListener("click", () => this.live.send("session.stop"));
-    $("full").addEventListener("click", () => document.fullscreenElement ? document.exitFullscreen() : $("screen").requestFullscreen());
-    $("steer-form").addEventListener("submit", (event) => { event.preventDefault(); this.steer(); });
-    sendOnEnter($("steer"));
-    document.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("visibilitychange", () => this.report());
-  }
-
-  key(event) {
-    if ($("set").hidden || isWriting(event)) return;
-    const run = {
-      " ": () => this.toggle(), k: () => this.toggle(), l: () => $("live").click(), b: () => this.branch(), r: () => this.rewind(),
-      f: () => $("full").click(), "/": () => $("steer").focus(),
-      ArrowLeft: () => this.player.seek(this.player.time - 1), ArrowRight: () => this.player.seek(this.player.time + 1),
-    }[event.key];
-    if (!run || (event.target.closest?.("button, a, summary") && event.key === " ")) return;
-    event.preventDefault();
-    run();
-  }
-
-  toggle() {
-    if (this.player.video.paused) this.player.play();
-    else this.player.pause();
-    this.report();
-  }
-
-  steer() {
-    const prompt = $("steer").value.trim();
-    if (!prompt) return;
-    const id = this.live.steer(prompt, Number($("transition").value));
-    if (!id) return notice("There is no connection to the take just now; it is being asked for again.");
-    this.receipts.set(id, { prompt, status: "waiting" });
-    $("steer").value = "";
-  }
-
-  async rewind() {
-    const at = this.player.time;
-    const after = this.timeline.made - at;
-    if (after > 4 && (await ask({ title: `Rewind to ${clock(at, true)}?`, text: `The ${after.toFixed(0)} seconds after it leave this take. “Branch here” would keep them.`, ok: "Rewind" })) === null) return;
-    this.live.send("session.rewind", { at });
-  }
-
-  async branch() {
-    const at = this.player.time;
-    const prompt = await ask({ title: `Another take from ${clock(at, true)}`, text: "This one stays as it is.", label: "What happens instead", value: $("steer").value.trim(), ok: "Branch" });
-    if (!prompt) return;
-    if (this.mode === "live") {
-      this.say("Branching …");
-      this.live.send("session.branch", { at, prompt, transition: 0 });
-      return;
-    }
-    const parent = this.take.id;
-    await this.roll({ branch: { take_id: parent, at }, prompt, transition: 0 });
-  }
+  // -- what is told --------------------------------------------------------------------------------------------------
 
   /** Tell the server what is on screen, so that it does not run ahead of it. */
   report() {
@@ -303,58 +262,15 @@ export class TakeView {
     this.tick();
   }
 
-  // -- what the user sees --------------------------------------------------------------------------------------------
+  get mode() { return this.face.mode; }
+  state(name) { this.face.state(name); }
+  say(text) { this.face.say(text); }
+  tick() { this.face.tick(this.stats); }
 
-  state(name) {
-    this.mode = name;
-    const isLive = name === "live";
-    document.body.dataset.take = name;
-    for (const id of ["stop", "rewind"]) $(id).hidden = !isLive;
-    $("live").textContent = isLive ? "Live" : "Go on";
-    $("live").hidden = name === "complete";
-    $("steer").disabled = $("steer-send").disabled = !isLive;
-    $("steer").placeholder = isLive ? "Say what happens next …" : "This take rests. Go on with it, or branch from a moment.";
-  }
-
-  say(text) {
-    $("waiting").textContent = text;
-  }
-
-  tick() {
-    const { player, timeline } = this;
-    const made = Math.max(timeline.made, player.isLive ? player.last : player.video.duration || 0);
-    timeline.move(player.time);
-    $("now").textContent = clock(player.time, true);
-    $("made").textContent = clock(made);
-    $("play").textContent = player.video.paused ? "▶" : "❚❚";
-    $("play").setAttribute("aria-label", player.video.paused ? "Play" : "Pause");
-    const isLive = this.mode === "live";
-    $("live").dataset.on = String(isLive && player.lead < 2.5);
-    $("badge").hidden = !isLive || !player.isLive;
-    $("badge").textContent = `${player.lead.toFixed(1)} s behind the newest picture`;
-    if (isLive) liveFigures(this.stats, player.lead);
-    this.glow();
-  }
-
-  /** A soft light of the picture's own colours around it. */
-  glow() {
-    if (hasPicture($("video"))) $("glow").getContext("2d").drawImage($("video"), 0, 0, 16, 16);
-  }
-
-  /** Facts that change slowly. */
-  async refresh() {
+  refresh() {
     const id = this.take?.id;
     if (!id) return;
-    const content = `/v1/takes/${id}/content?download=1`;
-    try {
-      $("export").href = await api.link(id, content);
-      drawTree($("tree"), await api.tree(id), id);
-    } catch (error) {
-      if (!(error instanceof api.Failure)) throw error;
-    }
+    this.enhance.show(id, this.models().find((model) => model.id === this.take.model));
+    this.face.refresh(id);
   }
-}
-
-function hasPicture(video) {
-  return video.readyState >= 2 && video.videoWidth > 0;
 }

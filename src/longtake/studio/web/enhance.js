@@ -1,0 +1,63 @@
+// The open take made larger and cleaner on request; where its model cannot, the reason.
+
+import * as api from "./api.js";
+import { $, el, notice } from "./ui.js";
+
+const LOOK = 1500;  // milliseconds between looks at how far it is
+
+export class Enhance {
+  constructor() {
+    this.take = null;
+    this.address = null;  // of the larger video, once it is there
+    $("enhance").addEventListener("click", () => this.press());
+  }
+
+  /** The take that is open (null: none), and its model's entry of /v1/models. */
+  show(take, model) {
+    clearTimeout(this.timer);
+    this.take = take;
+    this.address = null;
+    const why = model?.enhances ? "" : model?.enhance_note ?? "The model of this take is not loaded here.";
+    $("enhance").setAttribute("aria-disabled", String(Boolean(why)));
+    $("enhance").title = why || "Make what is there of this take larger and cleaner";
+    $("enhance").textContent = "Enhance";
+    this.why = why;
+  }
+
+  async press() {
+    if (this.address) return this.download();
+    if (this.why) return notice(`${this.why[0].toUpperCase()}${this.why.slice(1)}.`);
+    if (this.take) await this.follow(() => api.enhance(this.take));
+  }
+
+  async follow(ask) {
+    const { take } = this;
+    try {
+      const state = await ask();
+      if (take === this.take) await this.tell(take, state);
+    } catch (error) {
+      if (!(error instanceof api.Failure)) throw error;
+      $("enhance").textContent = "Enhance";
+      notice(error.message);
+    }
+  }
+
+  async tell(take, { status, progress, content, error }) {
+    if (status === "failed") {
+      $("enhance").textContent = "Enhance";
+      return notice(`It could not be enhanced: ${error.message}`);
+    }
+    if (status !== "completed") {
+      $("enhance").textContent = status === "queued" ? "Waiting …" : `Enhancing ${progress} %`;
+      this.timer = setTimeout(() => this.follow(() => api.enhanced(take)), LOOK);
+      return;
+    }
+    this.address = await api.link(take, `${content}?download=1`);
+    $("enhance").textContent = "Larger video";
+    notice("The larger video is ready.", { action: { label: "Download", run: () => this.download() } });
+  }
+
+  download() {
+    el("a", { href: this.address, download: true }).click();
+  }
+}
