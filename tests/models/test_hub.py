@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 import longtake
 from longtake.errors import UserError
@@ -79,6 +80,22 @@ def test_two_models_share_a_folder_but_for_the_part_that_is_called_otherwise(
     shutil.rmtree(shared / "student")
     with pytest.raises(UserError, match="lacks transformer"):
         longtake.load(shared)
+
+
+def test_a_student_can_be_a_low_rank_difference_in_its_teachers_folder(folder: Path, tmp_path: Path) -> None:
+    shared, layer = tmp_path / "student", "blocks.0.attn1.to_q"
+    shutil.copytree(folder, shared)
+    (shared / "student-lora").mkdir()
+    generator = torch.Generator().manual_seed(7)
+    a, b = (torch.randn(shape, generator=generator) for shape in ((2, TINY_WAN.dim), (TINY_WAN.dim, 2)))
+    change = {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
+    save_file(change, shared / "student-lora" / "lora.safetensors")
+    assert "lora" not in look_up(shared).parts, "the teacher knows nothing of it"
+    teacher = longtake.load(shared).backbone.state_dict()[f"{layer}.weight"]
+    values = yaml.safe_load((folder / "preset.yaml").read_text()) | {"folders": {"lora": "student-lora"}}
+    (shared / "preset.yaml").write_text(yaml.safe_dump(values))
+    student = longtake.load(shared).backbone.state_dict()[f"{layer}.weight"]
+    assert torch.allclose(student, teacher + b @ a, atol=1e-4)
 
 
 def seed() -> torch.Generator:
