@@ -99,6 +99,10 @@ class NoiseConfig(Strict):
     """Distribution of σ before the shift."""
     shift: PositiveFloat = 3.0
     """σ' = shift·σ / (1 + (shift−1)·σ)."""
+    least: Share = 0.0
+    """Lowest σ of a frame that is denoised."""
+    most: Share = 1.0
+    """Highest σ of a frame that is denoised."""
     light_share: Share = 0.5
     """Share of samples whose context is lightly noised instead of clean."""
     light_sigma: Share = 0.15
@@ -108,6 +112,8 @@ class NoiseConfig(Strict):
     def _known_modes(self) -> NoiseConfig:
         check_choices("noise.causal", self.causal, NOISE_MODES)
         check_choices("noise.bidirectional", self.bidirectional, NOISE_MODES[:-1])
+        if self.least >= self.most:
+            raise ValueError(f"noise.least {self.least} must be below noise.most {self.most}")
         return self
 
 
@@ -159,12 +165,16 @@ class OptimiserConfig(Strict):
 
 
 class Focus(Strict):
-    """Training on some tokens of each frame; see `focus.py`."""
+    """Steps that train on some tokens of each frame, at noise through which a solid can be seen; see `focus.py`."""
 
     tokens: PositiveInt
-    """Tokens of a frame that take part."""
-    sigma: Share = 0.8
-    """Noise level below which those near a solid come first; above it all have the same chance."""
+    """Tokens of a frame that take part in such a step."""
+    share: Share = 0.5
+    """Share of such steps. The others take all tokens, at the noise in which a picture takes shape."""
+    most: Share = 0.8
+    """Highest σ of such a step."""
+    least: Share = 0.6
+    """Lowest σ of the other steps."""
     chance: PositiveFloat = 1.3
     """Above 1, so many of the tokens far from a solid come before some that are near one."""
 

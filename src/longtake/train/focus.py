@@ -3,7 +3,8 @@
 Most of a toy scene is ground, which is soon learned; what is hard is the outline of a solid. A step that runs the
 network on the tokens around the solids and on a random few of the others costs a fraction of a whole one and puts its
 error where it is needed (tokens may be left out of a transformer with rotary positions: MaskDiT, arXiv 2306.09305).
-Which tokens are there must not tell what the noise hides: above a noise level they are drawn without looking.
+Which tokens are there must not tell what the noise hides, so such a step has noise through which a solid can be seen;
+in the noise where a picture takes its shape every token is needed, and the other steps have that.
 
 Beside the velocity the network is asked what shape each token shows (`ShapeHead`). The scene knows, so the words for
 shapes find their meaning sooner than through pixels (representation alignment, arXiv 2410.06940, with the truth in
@@ -25,11 +26,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtake.models.attention import Grid, attend, rotary
-from longtake.train.config import Focus
+from longtake.train.config import Focus, NoiseConfig
 from longtake.train.store import ClipRecord
 from longtake.world.vocabulary import SHAPES
 
-__all__ = ["Chosen", "ShapeHead", "SomeTokens", "choose", "choose_tokens", "patches", "pick", "shape_shares"]
+__all__ = [
+    "Chosen",
+    "ShapeHead",
+    "SomeTokens",
+    "choose",
+    "choose_tokens",
+    "patches",
+    "pick",
+    "shape_shares",
+    "split_noise",
+]
 
 
 class Chosen(NamedTuple):
@@ -49,7 +60,6 @@ def choose(
     rng: np.random.Generator,
     shares_BSFhw: Tensor,
     records: Sequence[ClipRecord],
-    sigma_BF: np.ndarray,
     grid: Grid,
     focus: Focus,
 ) -> Chosen:
@@ -57,20 +67,22 @@ def choose(
     batch, solids = shares_BSFhw.shape[:2]
     shares = F.adaptive_avg_pool2d(shares_BSFhw.flatten(0, 2)[:, None], grid)
     shares = shares.view(batch, solids, -1, *grid)
-    kept = choose_tokens(rng, shares, sigma_BF, focus)
+    kept = choose_tokens(rng, shares, focus)
     return Chosen(kept, pick(shape_shares(shares, records), kept))
 
 
-def choose_tokens(
-    rng: np.random.Generator, shares_BSFhw: Tensor, sigma_BF: np.ndarray, focus: Focus
-) -> Tensor:
-    """`[B, F, K]`, the tokens to keep, in order: where σ is low those near a solid come first."""
+def choose_tokens(rng: np.random.Generator, shares_BSFhw: Tensor, focus: Focus) -> Tensor:
+    """`[B, F, K]`, the tokens to keep, in order: those near a solid come first."""
     covered = (shares_BSFhw.sum(1) > 0).float()
     near = F.max_pool2d(covered, 3, 1, 1).flatten(2)
-    seen = torch.from_numpy(sigma_BF < focus.sigma)[..., None]
     lot = torch.from_numpy(rng.random(near.shape)).float() * focus.chance
-    kept = (near * seen + lot).topk(focus.tokens, dim=2).indices
+    kept = (near + lot).topk(focus.tokens, dim=2).indices
     return kept.sort(dim=2).values
+
+
+def split_noise(noise: NoiseConfig, focus: Focus, *, focused: bool) -> NoiseConfig:
+    """The noise of a step with some tokens, or of one with all of them."""
+    return noise.model_copy(update={"most": focus.most} if focused else {"least": focus.least})
 
 
 def pick(x_BFN: Tensor, kept_BFK: Tensor) -> Tensor:

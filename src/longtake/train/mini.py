@@ -27,7 +27,7 @@ from longtake.train.config import MiniConfig, Stage
 from longtake.train.counters import normal, numbers
 from longtake.train.crops import Captions, caption_frames, crop_frames, draw_crops
 from longtake.train.device import Compute
-from longtake.train.focus import Chosen, SomeTokens, choose, patches, pick
+from longtake.train.focus import Chosen, SomeTokens, choose, patches, pick, split_noise
 from longtake.train.networks import Conditions, build_networks
 from longtake.train.noise import NoisePlan, draw_modes, draw_noise
 from longtake.train.preview import sample_sheet
@@ -128,6 +128,9 @@ class Mini:
         rng = numbers(config.seed, "batch", step)
         count, frames = stage.batch_size, stage.frames
         causal = bool(rng.random() < stage.causal)
+        focused = stage.focus is not None and bool(rng.random() < stage.focus.share)
+        if stage.focus:
+            noise = split_noise(noise, stage.focus, focused=focused)
         modes = draw_modes(rng, count, noise.causal if causal else noise.bidirectional, frames)
         plan = draw_noise(rng, modes, frames, config.block, noise)
         crops = draw_crops(rng, count, config.crops.weights, frames, config.block)
@@ -137,14 +140,14 @@ class Mini:
         captions = caption_frames(rng, batch.records, index, ~plan.counts, config.block, config.text)
         row, column = torch.arange(count)[:, None], torch.from_numpy(index)
         chosen = None
-        if stage.focus:
+        if stage.focus and focused:
             if batch.shares is None or "teacher" in modes:
                 raise UserError(
                     f"stage {stage.name} has a focus, which needs a set of toybox clips made by this version "
                     "(longtake train latents) and no noise mode `teacher`; take the focus out or make the set anew"
                 )
             shares = batch.shares[row, :, column].transpose(1, 2)
-            chosen = choose(rng, shares, batch.records, plan.sigma, self.grid, stage.focus)
+            chosen = choose(rng, shares, batch.records, self.grid, stage.focus)
         return Sample(
             clean=batch.latents[row, :, column].transpose(1, 2).contiguous(),
             plan=plan,
