@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from longtake.measure.cases import Case
 from longtake.pipeline import Pipeline
@@ -41,7 +42,10 @@ def _weights_hash(pipe: Pipeline) -> str:
     from hashlib import sha256
 
     digest = sha256()
-    for name, tensor in sorted({**pipe.backbone.state_dict(), **pipe.codec.state_dict()}.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    memories = (pipe.memories.cam, pipe.memories.apm)
+    own = {**pipe.backbone.state_dict(), **pipe.codec.state_dict()}
+    for state in (own, *(network.state_dict() for network in memories if isinstance(network, nn.Module))):
+        for name, tensor in sorted(state.items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from longtake.measure.app import costs, distil, instruments, takes
+from longtake.measure.app import costs, distil, instruments, streamingt2v, takes
 
 __all__ = ["app"]
 
@@ -19,5 +19,5 @@ def bench() -> None:
     """Measure speed, quality and the cost of length. Long ones go on where they stopped."""
 
 
-for part in (takes, distil, costs, instruments):
+for part in (takes, distil, streamingt2v, costs, instruments):
     app.add_typer(part.app)

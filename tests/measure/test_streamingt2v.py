@@ -1,0 +1,77 @@
+"""StreamingT2V's ablations and lengths on tiny weights: they run, go on and say what they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longtake.errors import UserError
+from longtake.measure.bench import Bench
+from longtake.measure.filming import about_model
+from longtake.measure.random_weights import redraw
+from longtake.measure.streamingt2v import ablations, lengths, opened, variants
+from longtake.models.streaming.networks import MemoryNetworks, cam_config, short_term
+from longtake.pipeline import Pipeline
+from longtake.world.reader import Reader
+from tests.tiny import tiny_memories, tiny_pipeline
+
+
+def remembering(**which: bool) -> Pipeline:
+    pipe = tiny_pipeline()
+    pipe.memories = tiny_memories(pipe, **which)
+    return pipe
+
+
+def adding(pipe: Pipeline, folder: Path) -> Path:
+    network = short_term(cam_config(pipe.backbone.config, last_layers=1, encoder_layers=1, fusion="add"))
+    redraw(network, 5)
+    MemoryNetworks(cam=network).save(folder, dtype=None)
+    return folder
+
+
+def bench(pipe: Pipeline, reader: Reader, out: Path) -> Bench:
+    return Bench(pipe=pipe, reader=reader, level=1, prompts=2, out=out, progress=lambda *_: None)
+
+
+def test_every_variant_is_on_the_same_prompts_in_one_table(tmp_path: Path, reader: Reader) -> None:
+    pipe = remembering()
+    others = opened([f"adding={adding(pipe, tmp_path / 'add')}"], pipe)
+    result = ablations(bench(pipe, reader, tmp_path), others, 20)
+    assert result.name == "streamingt2v-level1"
+    columns = {figure.name.partition(":")[0] for figure in result.figures}
+    assert columns == {"cam-apm", "cam", "adding", "none"}
+    names = {figure.name for figure in result.figures}
+    assert {"cam: cuts", "adding: adherence, head"} <= {name.lower() for name in names}
+    ledgers = {path.name for path in (tmp_path / "streamingt2v").glob("*.jsonl")}
+    assert ledgers == {f"ablations-level1-{name}.jsonl" for name in columns}
+
+
+def test_lengths_are_measured_on_the_same_takes(tmp_path: Path, reader: Reader) -> None:
+    result = lengths(bench(remembering(), reader, tmp_path), (9, 20, 33))
+    figures = {figure.name: figure for figure in result.figures}
+    assert [figures[f"{n} frames asked: off by"].value for n in (9, 20)] == [0, 0]
+    assert figures["33 frames, adherence"].count == 2
+    assert figures["mawe_paper, 33 frames over 20"].asked in (None, "<= 1.1")
+    assert figures["memory, growth at most"].asked == "<= 20"
+
+
+def test_a_model_without_long_term_memory_is_measured_without(reader: Reader, tmp_path: Path) -> None:
+    assert [each.name for each in variants(remembering(apm=False), {})] == ["cam", "none"]
+    with pytest.raises(UserError, match="train one with `longtake train cam`"):
+        variants(tiny_pipeline(), {})
+
+
+def test_what_is_compared_is_named_and_of_this_transformer(tmp_path: Path) -> None:
+    pipe = remembering()
+    folder = adding(pipe, tmp_path)
+    for given in ([str(folder)], [f"a={folder}", f"a={folder}"]):
+        with pytest.raises(UserError, match="write NAME=FOLDER"):
+            opened(given, pipe)
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        opened([f"a={tmp_path / 'nothing'}"], pipe)
+
+
+def test_another_memory_is_another_model_to_a_ledger() -> None:
+    one, two = remembering(), tiny_pipeline()
+    assert about_model(one) != about_model(two)
