@@ -173,3 +173,25 @@ def test_an_encoder_of_free_text_has_no_list_of_words(encoder: TextEncoder) -> N
     pieces = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
     free = TextEncoder(encoder.encoder, PreTrainedTokenizerFast(tokenizer_object=pieces), max_length=4)
     assert free.known_words == ()
+
+
+def test_rows_that_no_token_sees_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder runs on the rows of the longest prompt; the answer is that of all rows, padding masked."""
+    encoder = TextEncoder.small(["a", "red", "sphere", "rolls"], d_model=16, heads=2, d_ff=32, max_length=12)
+    tokens = encoder.tokenize(["a red sphere", "a sphere rolls"])
+    whole = encoder.encoder(input_ids=tokens.input_ids, attention_mask=tokens.mask).last_hidden_state
+    lengths = []
+    run = encoder.encoder.forward
+    monkeypatch.setattr(
+        encoder.encoder,
+        "forward",
+        lambda input_ids, attention_mask: (
+            lengths.append(input_ids.shape[1]) or run(input_ids=input_ids, attention_mask=attention_mask)
+        ),
+    )
+    rows = encoder(*tokens)
+    assert rows.shape == (2, 12, 16)
+    assert lengths == [int(tokens.mask.sum(1).max())]
+    assert lengths[0] < 12
+    difference = (rows - whole.masked_fill(tokens.mask[..., None] == 0, 0.0)).abs().max()
+    assert difference <= 1e-6, f"greatest difference {difference}"

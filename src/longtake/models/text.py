@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtake.errors import UserError
@@ -206,9 +207,15 @@ class TextEncoder(nn.Module):
         return Tokens(coded["input_ids"].to(self.device), coded["attention_mask"].to(self.device))
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """`[B, L]` ids and mask to `[B, L, D]`, zero where the mask is."""
-        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        return hidden.masked_fill(mask[..., None] == 0, 0.0)
+        """`[B, L]` ids and mask to `[B, L, D]`, zero where the mask is.
+
+        No token sees what is masked, so the encoder runs on as many rows as the longest prompt has.
+        """
+        longest = max(1, int(mask.sum(1).max()))
+        ids, seen = input_ids[:, :longest], mask[:, :longest]
+        hidden: Tensor = self.encoder(input_ids=ids, attention_mask=seen).last_hidden_state
+        hidden = hidden.masked_fill(seen[..., None] == 0, 0.0)
+        return F.pad(hidden, (0, 0, 0, mask.shape[1] - longest))
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Tensor:
