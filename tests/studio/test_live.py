@@ -349,9 +349,10 @@ def test_a_take_goes_on_from_a_clip_that_was_uploaded(server: Running) -> None:
             frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), 5 * shade, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with server.http() as http, server.live() as live:
+    with server.http() as http:
         upload = http.post("/v1/uploads", files={"file": ("clip.mp4", movie.getvalue())}).json()
         assert http.get("/v1/models").json()["data"][0]["goes_on_from_clips"]
+    with server.http() as http, server.live() as live:
         start = _start(live, clip_reference={"upload": upload["id"]}, num_frames=29)
         done = live.until("session.done")
         assert (done["reason"], done["seconds"]) == ("complete", 29 / 8)

@@ -123,7 +123,7 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         until(page, f"document.getElementById('made').textContent.split(':')[1] < {before}")
         until(page, "document.getElementById('video').currentTime > 5")
 
-        page.click("#enhance")
+        page.click("#enhance", force=True)
         assert "without an enhancer" in page.inner_text("#notice-text")
         page.click("#stop")
         until(page, "document.body.dataset.take === 'stopped'")

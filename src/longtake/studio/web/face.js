@@ -66,6 +66,7 @@ export class Face {
 
   clear() {
     $("words").hidden = true;
+    $("figures").replaceChildren();
     $("tree").replaceChildren();
   }
 }

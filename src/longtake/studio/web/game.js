@@ -76,7 +76,7 @@ export class Game {
     try {
       await this.live.open({ model: this.model.id, prompt, video_reference: { live: true }, strength: Number($("game-strength").value) });
     } catch (error) {
-      this.isRunning = false;
+      this.stop();
       return notice(error.message);
     }
     this.timer = setInterval(() => this.step(), 1000 / this.model.fps);
@@ -85,7 +85,7 @@ export class Game {
 
   stop() {
     this.isRunning = false;
-    this.say("");
+    this.say("Press Play");
     clearInterval(this.timer);
     this.live.send("session.stop");
     this.live.close();

@@ -40,6 +40,7 @@ function route() {
     else anchor.removeAttribute("aria-current");
   }
   if (name !== "game" && game.isRunning) game.stop();
+  if (name === "take" && !$("gallery").children.length) gallery.load();
   if (name === "take" && id) set.open(id);
   if (name === "game" && models.length) game.prepare(models.find((model) => model.takes_video) ?? models[0]);
   if (name === "home") {
