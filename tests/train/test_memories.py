@@ -141,7 +141,8 @@ def test_what_is_exported_streams_and_the_transformer_is_untouched(
 ) -> None:
     before = (model / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes()
     train(CAM, data, model, tmp_path / "cam", Told())
-    train(APM, data, model, tmp_path / "apm", Told(), cam=tmp_path / "cam")
+    assert not train(APM, data, model, tmp_path / "apm", Told(), cam=tmp_path / "cam", max_steps=1)
+    assert train(APM, data, model, tmp_path / "apm", Told()), "a run that goes on knows its short-term memory"
     export(tmp_path / "apm", model)
     assert (model / "transformer" / "diffusion_pytorch_model.safetensors").read_bytes() == before
     pipe = Pipeline.from_pretrained(model, torch_dtype=torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import statistics
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from longtake.chunk import Chunk
+    from longtake.cli.first_clip import FirstClip
     from longtake.cli.meter import Meter
     from longtake.cli.progress import ProgressLine
     from longtake.cli.request import Request
@@ -65,6 +67,14 @@ def generate(
     strength: Annotated[
         float | None,
         Option(metavar="S", help="How much of --video is replaced, up to 1; the model's unless given."),
+    ] = None,
+    first_clip: Annotated[
+        str | None,
+        Option(
+            metavar="SOURCE",
+            help="Video that the take goes on from, or modelscope:FOLDER, animatediff:FOLDER, svd:FOLDER "
+            "(with --image), which make one.",
+        ),
     ] = None,
     method: Annotated[
         str | None,
@@ -126,10 +136,12 @@ def generate(
     longtake generate "a red sphere rolls to the right" --image start.png
     longtake generate "a blue cube on grass" --video input.mp4 --strength 0.7
     """
+    from longtake.cli.first_clip import FirstClip
     from longtake.cli.request import Request, check_method
     from longtake.cli.signing import Signing
 
     signing = Signing.read(wanted=provenance, private=private, image=image, video=video)
+    beginning = None if first_clip is None else FirstClip.read(first_clip, model, method, image, video)
     request = Request.read(
         prompt=prompt,
         storyboard=storyboard,
@@ -142,7 +154,7 @@ def generate(
         size=size,
         scale=scale,
         fps=fps,
-        image=image,
+        image=image if beginning is None else None,
         video=video,
         strength=strength,
         profile=profile,
@@ -151,9 +163,10 @@ def generate(
         enhance=enhance,
     )
     check_method(request.model, method)
+    journal = journal and beginning is None
     filming = _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json)
     filming.anchors, filming.long_term, filming.short_term = tuple(anchor or ()), apm, cam
-    filming.method = method
+    filming.method, filming.beginning = method, beginning
     filming.run()
 
 
@@ -184,6 +197,7 @@ class _Filming:
         self.anchors: tuple[str, ...] = ()
         self.long_term = self.short_term = True
         self.method: str | None = None
+        self.beginning: FirstClip | None = None
         self.watch = _drift_watch() if watch else None
 
     def run(self) -> None:
@@ -253,14 +267,17 @@ class _Filming:
                 loading=loading(request.model, request.opening, self.signing),
                 observers=observers,
             )
+        seed = secrets.randbits(31) if request.seed is None else request.seed
+        prompt = request.timeline.cues[0].prompt
         return pipe.stream(
             request.timeline,
-            seed=request.seed,
+            seed=seed,
             num_frames=num_frames,
             settings=settings,
             image=request.image,
             video=request.video,
             strength=request.strength,
+            clip=None if self.beginning is None else self.beginning.make(prompt, seed),
             observers=observers,
         )
 

@@ -5,8 +5,8 @@ new. Short-term memory (CAM) tells it those last frames, long-term memory (APM) 
 clip has neither. Every clip starts from noise of its own, published so: the frames that two clips share do not share
 their noise.
 
-The network is behind `Network`: a 3-D UNet (`methods/unet_network.py`), or a transformer. Lengths are latent frames; on
-a codec whose first latent frame is one pixel frame the first clip is one latent frame longer than it adds.
+The network is behind `Network`: a 3-D UNet (`unet_network.py`), or a transformer (`wan_network.py`). Lengths are latent
+frames; on a codec whose first latent frame is one pixel frame the first clip is one latent frame longer than it adds.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def train(
     """
     text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
     transformer = WanTransformer.from_pretrained(model / "transformer")
-    given = _given(recipe, model, cam, transformer)
+    given = _given(recipe, model, out if checkpoints(out) else cam, transformer)
     networks = fresh(recipe, transformer, text.max_length, given)
     place = Located.in_folder(model, "codec")
     if place is None:
