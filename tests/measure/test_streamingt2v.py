@@ -9,6 +9,7 @@ import pytest
 from longtake.errors import UserError
 from longtake.measure.bench import Bench
 from longtake.measure.filming import about_model
+from longtake.measure.methods import chosen, with_method
 from longtake.measure.random_weights import redraw
 from longtake.measure.streamingt2v import ablations, lengths, opened, variants
 from longtake.models.streaming.networks import MemoryNetworks, cam_config, short_term
@@ -75,3 +76,11 @@ def test_what_is_compared_is_named_and_of_this_transformer(tmp_path: Path) -> No
 def test_another_memory_is_another_model_to_a_ledger() -> None:
     one, two = remembering(), tiny_pipeline()
     assert about_model(one) != about_model(two)
+
+
+def test_it_stands_beside_other_ways_of_going_on_when_asked() -> None:
+    assert "streamingt2v" not in chosen("all")
+    assert chosen("all,streamingt2v") == (*chosen("all"), "streamingt2v")
+    for which in ({}, {"apm": False}):
+        take = with_method(remembering(**which), "streamingt2v").stream("a red sphere", seed=1, num_frames=25)
+        assert [len(chunk.frames) for chunk in take] == [17, 8]

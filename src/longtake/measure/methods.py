@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from longtake.errors import UserError
+from longtake.models.method import STREAMINGT2V, under_method
 from longtake.models.policy import Policy
+from longtake.models.rollouts import Streaming
 from longtake.models.steps import OdeSpec
+from longtake.models.wan import WanTransformer
 from longtake.models.windows import RollingWindow
 from longtake.pipeline import Pipeline
 
-__all__ = ["METHODS", "chosen", "with_method", "with_steps"]
+__all__ = ["METHODS", "chosen", "remembering", "streamed", "with_method", "with_steps"]
 
 METHODS = {
     "streaming": "the model's own: block-causal, key-value cache",
@@ -23,13 +26,20 @@ METHODS = {
     "fifo": "a queue of rising noise (FIFO-Diffusion, without lookahead)",
     "gen-l-video": "whole length, overlapping predictions averaged",
     "freenoise": "whole length, windowed attention, shuffled noise",
+    STREAMINGT2V: "clips that go on from short-term memory and hold on to an anchor (StreamingT2V)",
 }
 """Names and what they do; the first is what the others are compared with."""
+TRAINED = (STREAMINGT2V,)
+"""Those that need more than the model's own weights, and are not meant by "all"."""
 
 
 def chosen(names: str) -> tuple[str, ...]:
-    """The methods of a comma-separated list, or all of them. Raises UserError for one that is unknown."""
-    listed = tuple(METHODS) if names == "all" else tuple(dict.fromkeys(names.split(",")))
+    """The methods of a comma-separated list, in which "all" stands for those that need no training.
+
+    Raises UserError for one that is unknown.
+    """
+    every = ",".join(name for name in METHODS if name not in TRAINED)
+    listed = tuple(dict.fromkeys(",".join(every if n == "all" else n for n in names.split(",")).split(",")))
     unknown = [name for name in listed if name not in METHODS]
     if unknown:
         raise UserError(f"method {unknown[0]!r} is unknown; known: all, {', '.join(METHODS)}")
@@ -41,6 +51,8 @@ def with_method(pipe: Pipeline, name: str) -> Pipeline:
     policy = pipe.preset.policy
     if name == "streaming":
         return pipe
+    if name == STREAMINGT2V:
+        return streamed(pipe)
     if not isinstance(policy.window, RollingWindow) or policy.sampler.kind != "ode":
         raise UserError(
             f"method {name!r} needs a model that can also make clips in which every frame sees every other, as mini; "
@@ -48,6 +60,20 @@ def with_method(pipe: Pipeline, name: str) -> Pipeline:
         )
     changed = Policy.model_validate(policy.model_dump() | _changes(name, policy.window.frames, policy.block))
     return pipe.with_policy(changed)
+
+
+def streamed(pipe: Pipeline) -> Pipeline:
+    """The model as StreamingT2V streams, with whatever long-term memory it has. Raises UserError where it cannot."""
+    policy = under_method(pipe.preset.policy, STREAMINGT2V, pipe.name)
+    lacks = pipe.memories.apm is None and isinstance(pipe.backbone, WanTransformer)
+    return remembering(pipe.with_policy(policy), long_term=False) if lacks else pipe.with_policy(policy)
+
+
+def remembering(pipe: Pipeline, **changes: bool) -> Pipeline:
+    """The same with StreamingT2V's memories (`long_term`, `short_term`) switched on or off."""
+    policy = pipe.preset.policy
+    assert isinstance(policy.rollout, Streaming)
+    return pipe.with_policy(policy.model_copy(update={"rollout": policy.rollout.model_copy(update=changes)}))
 
 
 def with_steps(pipe: Pipeline, steps: int) -> Pipeline:

@@ -22,6 +22,7 @@ from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.contest import Entrant
 from longtake.measure.filming import timeline_of
 from longtake.measure.length import resident_mb
+from longtake.measure.methods import remembering, streamed
 from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
 from longtake.measure.rivals import ablations as side_by_side
@@ -30,8 +31,6 @@ from longtake.measure.video.evaluate import run_meters
 from longtake.measure.video.flow import choose_flow
 from longtake.measure.video.mawe import Mawe
 from longtake.measure.video.shots import Shots
-from longtake.models.method import STREAMINGT2V, under_method
-from longtake.models.rollouts import Streaming
 from longtake.models.streaming.cam import ShortTerm
 from longtake.models.streaming.networks import open_cam
 from longtake.models.wan import WanTransformer
@@ -71,33 +70,19 @@ def variants(pipe: Pipeline, others: Mapping[str, ShortTerm]) -> list[Entrant]:
 
     Raises UserError for a model without short-term memory.
     """
-    base = _streamed(pipe)
+    base = streamed(pipe)
     if base.memories.cam is None and isinstance(base.backbone, WanTransformer):
         raise UserError(f"{pipe.name!r} has no short-term memory (cam/); train one with `longtake train cam`")
     found = []
     if base.memories.apm is not None or not isinstance(base.backbone, WanTransformer):
         found.append(Entrant(name="cam-apm", pipe=base))
-    found.append(Entrant(name="cam", pipe=_with(base, long_term=False)))
+    found.append(Entrant(name="cam", pipe=remembering(base, long_term=False)))
     for name, network in others.items():
-        other = copy(_with(base, long_term=False))
+        other = copy(remembering(base, long_term=False))
         other.memories = replace(base.memories, cam=network)
         found.append(Entrant(name=name, pipe=other))
-    found.append(Entrant(name="none", pipe=_with(base, long_term=False, short_term=False)))
+    found.append(Entrant(name="none", pipe=remembering(base, long_term=False, short_term=False)))
     return found
-
-
-def _streamed(pipe: Pipeline) -> Pipeline:
-    """The model under the method, with whatever long-term memory it has."""
-    policy = under_method(pipe.preset.policy, STREAMINGT2V, pipe.name)
-    streamed = pipe.with_policy(policy)
-    lacks = pipe.memories.apm is None and isinstance(pipe.backbone, WanTransformer)
-    return _with(streamed, long_term=False) if lacks else streamed
-
-
-def _with(pipe: Pipeline, **changes: bool) -> Pipeline:
-    policy = pipe.preset.policy
-    assert isinstance(policy.rollout, Streaming)
-    return pipe.with_policy(policy.model_copy(update={"rollout": policy.rollout.model_copy(update=changes)}))
 
 
 def ablations(bench: Bench, others: Mapping[str, ShortTerm], frames: int) -> Result:
@@ -118,7 +103,7 @@ def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
     frames = sorted(set(longest))
     if len(frames) < 2:
         raise UserError(f"lengths {list(longest)} given; two different ones at least are compared")
-    own = replace(bench, pipe=_streamed(bench.pipe), out=bench.out / "streamingt2v")
+    own = replace(bench, pipe=streamed(bench.pipe), out=bench.out / "streamingt2v")
     names, flow = judged(own.reader.trust.reported), choose_flow()
     cases = held_out_cases(own.level, own.prompts)
 
@@ -151,7 +136,8 @@ def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
 
 def _filmed(pipe: Pipeline, case: Case, frames: Sequence[int]) -> tuple[np.ndarray, float]:
     """The longest take, and by how many MB memory grew after the second length; its frames are kept apart."""
-    parts, made, before = list[np.ndarray](), 0, None
+    parts, made = list[np.ndarray](), 0
+    before: float | None = None
     for chunk in pipe.stream(timeline_of(case), seed=case.seed, num_frames=frames[-1]):
         parts.append(chunk.frames)
         made += len(chunk.frames)
