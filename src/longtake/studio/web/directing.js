@@ -2,6 +2,8 @@
 
 import { $, ask, clock, isWriting, notice, sendOnEnter } from "./ui.js";
 
+const NO_CONNECTION = "There is no connection to the take just now; it is being asked for again.";
+
 export class Directing {
   /** `view`: the open take (`take.js`). */
   constructor(view) {
@@ -10,7 +12,7 @@ export class Directing {
     $("live").addEventListener("click", () => view.mode === "live" ? view.player.toLive() : view.goOn());
     $("rewind").addEventListener("click", () => this.rewind());
     $("branch").addEventListener("click", () => this.branch());
-    $("stop").addEventListener("click", () => view.live.send("session.stop"));
+    $("stop").addEventListener("click", () => view.stop());
     $("full").addEventListener("click", () => document.fullscreenElement ? document.exitFullscreen() : $("screen").requestFullscreen());
     $("steer-form").addEventListener("submit", (event) => { event.preventDefault(); this.steer(); });
     sendOnEnter($("steer"));
@@ -43,9 +45,16 @@ export class Directing {
     const prompt = $("steer").value.trim();
     if (!prompt) return;
     const id = view.live.steer(prompt, Number($("transition").value));
-    if (!id) return notice("There is no connection to the take just now; it is being asked for again.");
+    if (!id) return notice(NO_CONNECTION);
     view.receipts.set(id, { prompt, status: "waiting" });
     $("steer").value = "";
+  }
+
+  /** Returns whether it could be sent. */
+  tell(type, fields) {
+    const sent = this.view.live.send(type, fields);
+    if (!sent) notice(NO_CONNECTION);
+    return sent;
   }
 
   async rewind() {
@@ -54,7 +63,7 @@ export class Directing {
     const at = view.player.time;
     const after = view.timeline.made - at;
     if (after > 4 && (await ask({ title: `Rewind to ${clock(at, true)}?`, text: `The ${after.toFixed(0)} seconds after it leave this take. “Branch here” would keep them.`, ok: "Rewind" })) === null) return;
-    view.live.send("session.rewind", { at });
+    this.tell("session.rewind", { at });
   }
 
   async branch() {
@@ -63,8 +72,7 @@ export class Directing {
     const prompt = await ask({ title: `Another take from ${clock(at, true)}`, text: "This one stays as it is.", label: "What happens instead", value: $("steer").value.trim(), ok: "Branch" });
     if (!prompt) return;
     if (view.mode === "live") {
-      view.say("Branching …");
-      view.live.send("session.branch", { at, prompt, transition: 0 });
+      if (this.tell("session.branch", { at, prompt, transition: 0 })) view.say("Branching …");
       return;
     }
     await view.roll({ branch: { take_id: view.take.id, at }, prompt, transition: 0 });

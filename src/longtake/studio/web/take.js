@@ -53,7 +53,7 @@ export class TakeView {
       .on("done", (message) => this.done(message))
       .on("error", (message) => this.failed(message))
       .on("lost", () => this.say("The server is gone; asking again …"))
-      .on("back", () => this.say(""))
+      .on("back", () => this.back())
       .on("gone", (error) => this.gone(error));
   }
 
@@ -74,6 +74,18 @@ export class TakeView {
     this.refresh();
     if (isNew) this.onopen(message.take_id);
     if (config.takes_pictures && message.role === "direct") this.givePictures(config.fps);
+  }
+
+  /** End the session; where the connection breaks over it, as soon as there is one again. */
+  stop() {
+    this.isStopping = true;
+    this.say("Stopping …");
+    this.live.send("session.stop");
+  }
+
+  back() {
+    this.say("");
+    if (this.isStopping) this.stop();
   }
 
   /** A take that is made from live pictures goes on with those of the webcam. */
@@ -133,6 +145,7 @@ export class TakeView {
       failed: "It failed; what was made is kept.", shutdown: "The server is going down; the take is safe.",
     };
     this.player.finish();
+    this.isStopping = false;
     this.state(message.reason === "complete" ? "complete" : "stopped");
     this.say("");
     notice(reasons[message.reason] ?? "The take has ended.", message.reason === "complete" ? {} : { action: { label: "Go on", run: () => this.goOn() }, seconds: 20 });
@@ -168,7 +181,7 @@ export class TakeView {
     this.stats = {};
     this.take = null;
     this.branchedAt = undefined;
-    this.isListed = false;
+    this.isListed = this.isStopping = false;
     this.face.clear();
     this.enhance.show(null, null);
     quiet();
