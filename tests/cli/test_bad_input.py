@@ -95,6 +95,15 @@ def test_a_model_that_takes_no_image_names_those_that_do(refused, tmp_path: Path
     assert "mini" in line
 
 
+def test_steps_that_a_distilled_model_does_not_know_are_refused_with_those_that_it_does(
+    refused, tmp_path: Path
+) -> None:
+    few = {"kind": "few-step", "steps": [1000, 500], "also": [[1000]], "shift": 3, "warp": True}
+    folder = tiny_folder(tmp_path / "student", sampler=few, guidance_scale=1.0)
+    line = refused("generate", PROMPT, "--steps", 3, "--seconds", 1, "--model", folder)
+    assert "is distilled to 2 or 1 steps" in line
+
+
 def test_an_unknown_model_lists_the_known(refused) -> None:
     line = refused("generate", PROMPT, "--model", "maxi")
     assert "'maxi'" in line

@@ -76,6 +76,10 @@ def generate(
             "(with --image), which make one.",
         ),
     ] = None,
+    steps: Annotated[
+        int | None,
+        Option(metavar="N", min=1, help="Denoising steps; of a distilled model one of its own numbers."),
+    ] = None,
     method: Annotated[
         str | None,
         Option(metavar="NAME", help="streamingt2v, for a model with its memories; else the model's own."),
@@ -166,7 +170,7 @@ def generate(
     journal = journal and beginning is None
     filming = _Filming(request, signing, journal=journal, watch=watch, quiet=quiet, as_json=as_json)
     filming.anchors, filming.long_term, filming.short_term = tuple(anchor or ()), apm, cam
-    filming.method, filming.beginning = method, beginning
+    filming.method, filming.beginning, filming.steps = method, beginning, steps
     filming.run()
 
 
@@ -197,6 +201,7 @@ class _Filming:
         self.anchors: tuple[str, ...] = ()
         self.long_term = self.short_term = True
         self.method: str | None = None
+        self.steps: int | None = None
         self.beginning: FirstClip | None = None
         self.watch = _drift_watch() if watch else None
 
@@ -246,6 +251,7 @@ class _Filming:
         settings = Settings(
             width=request.width,
             height=request.height,
+            num_inference_steps=self.steps,
             anchors=self.anchors,
             long_term=self.long_term,
             short_term=self.short_term,
