@@ -28,6 +28,7 @@ TAKES = {
     "snapshot",
     "chunk",
     "engine",
+    "extent",
     "decoding",
     "filling",
     "forecast",

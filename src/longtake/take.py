@@ -20,8 +20,8 @@ from longtake.decoding import Decoding
 from longtake.director import Mix
 from longtake.engine import Engine, TakeState, Undecoded
 from longtake.errors import UserError
+from longtake.extent import Extent
 from longtake.methods import Conditions, Kind, Plan
-from longtake.models.codec import frames_for_latents
 from longtake.models.wan import TextContext
 from longtake.sampling import OnStep
 from longtake.sampling.noise import CounterNoise, NoiseSource, check_seed
@@ -63,9 +63,10 @@ class Take:
             raise UserError(f"num_frames {num_frames} given; a video has at least 1 frame")
         self.engine = engine
         self.seed = check_seed(seed)
-        self.num_frames = num_frames
         self.recorder: Recorder | None = None
         self._state = state
+        self._extent = Extent(engine, state, num_frames)
+        self._extent.check()
         self._noise = noise or CounterNoise(seed)
         self._observers = tuple(observers)
         self._on_step = on_step
@@ -77,7 +78,6 @@ class Take:
         self._decoding = Decoding(engine.codec, beside=beside)
         self._under_way: tuple[Undecoded, Future[tuple[Tensor, float]]] | None = None
         self._failure: Exception | None = None
-        self._check_length()
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
@@ -127,7 +127,7 @@ class Take:
             raise failure
         self._turn = turn = self._turn or self._decide()
         state, plan, conditions, watch = self._state, turn.plan, turn.conditions, turn.watch
-        opening = None if plan.denoise else self._given(plan)
+        opening = None if plan.denoise else self._extent.given(plan)
         held = state.method.anchors if plan.denoise else None
         anchors = held.frames if held else ()
         latents = opening
@@ -147,7 +147,7 @@ class Take:
             anchors=anchors,
             timings=watch.timings,
         )
-        state.position, state.planned = plan.final.stop, state.planned + self._count_frames(plan)
+        state.position, state.planned = plan.final.stop, state.planned + self._extent.count_frames(plan)
         state.chunk, self._turn = state.chunk + 1, None
         return undecoded
 
@@ -158,7 +158,7 @@ class Take:
             state.method.memory.commit(plan.final, undecoded.latents, undecoded.text, pixels[None])
         watch.lap("commit")
         frames = pixels.numpy() if plan.shown is None else pixels.numpy()[slice(*plan.shown)]
-        length = self._length()
+        length = self._extent.length()
         chunk = Chunk(
             index=undecoded.index,
             frames=frames if length is None else frames[: length - state.shown],
@@ -175,9 +175,9 @@ class Take:
     def _decide(self) -> _Turn:
         """What the next chunk is, and what it is made under. Raises StopIteration at the end of the take."""
         watch, state, fps = Watch(), self._state, self.engine.fps
-        plan = self._plan()
+        plan = self._extent.plan()
         watch.lap("source")
-        start, end = state.planned / fps, (state.planned + self._count_frames(plan)) / fps
+        start, end = state.planned / fps, (state.planned + self._extent.count_frames(plan)) / fps
         decision = state.director.decide(state.chunk, start, end)
         null = self.engine.null_prompt
         text = self._text(decision.mix)
@@ -188,87 +188,19 @@ class Take:
         conditions = Conditions(text=text, null_text=null_text, given=given)
         return _Turn(plan=plan, conditions=conditions, receipts=decision.receipts, watch=watch)
 
-    def _plan(self) -> Plan:
-        """The next chunk, once its source is there; the opening that a slot gives comes before all others, block by
-        block."""
-        state, method = self._state, self.engine.method
-        self._check_over()
-        opening = self._opening()
-        if opening is not None and state.position < opening.shape[2]:
-            block = len(method.next(state.position, None).final)
-            stop = min(opening.shape[2], state.position + block)
-            return Plan(denoise=range(0), final=range(state.position, stop))
-        planned = method.next(state.position, self._total())
-        for slot in state.slots:
-            slot.fetch(planned.denoise.stop)
-        self._check_over()  # a source may have ended just now, which may also change the plan
-        return method.next(state.position, self._total())
+    @property
+    def num_frames(self) -> int | None:
+        """Pixel frames that were asked for; None asks for no end."""
+        return self._extent.num_frames
 
-    def _opening(self) -> Tensor | None:
-        """Latents that the take begins with and that need no denoising."""
-        return next((slot.opening for slot in self._state.slots if slot.opening is not None), None)
-
-    def _given(self, plan: Plan) -> Tensor | None:
-        """Of the opening, the latent frames that become final now."""
-        opening = self._opening()
-        return None if opening is None else opening[:, :, plan.final.start : plan.final.stop]
+    @num_frames.setter
+    def num_frames(self, num_frames: int | None) -> None:
+        self._extent.num_frames = num_frames
 
     @property
     def given_frames(self) -> int:
         """Pixel frames at the beginning that are not made: a clip that the take goes on from, a picture alone."""
-        opening = self._opening()
-        return (
-            0 if opening is None else frames_for_latents(opening.shape[2], self.engine.codec.temporal_stride)
-        )
-
-    def _count_frames(self, plan: Plan) -> int:
-        """Pixel frames of a chunk that are shown."""
-        stride = self.engine.codec.temporal_stride
-        is_first = plan.fresh or plan.final.start == 0
-        count = frames_for_latents(len(plan.final), stride) if is_first else stride * len(plan.final)
-        return count if plan.shown is None else len(range(count)[slice(*plan.shown)])
-
-    def _length(self) -> int | None:
-        """Pixel frames of the whole take; None when it has no end, or none that is known."""
-        ends = (self.num_frames, self._state.num_frames)
-        return min((end for end in ends if end is not None), default=None)
-
-    def _limit(self) -> int | None:
-        """Most latent frames that can be made: after an opening as many whole blocks as there is room for."""
-        method, opening = self.engine.method, self._opening()
-        if method.limit is None or opening is None:
-            return method.limit
-        first = opening.shape[2]
-        block = len(method.next(first, None).final)
-        return first + (method.limit - first) // block * block
-
-    def _total(self) -> int | None:
-        """Latent frames that the whole take needs; None when that is not known."""
-        limit, length = self._limit(), self._length()
-        if length is None:
-            return limit
-        total = 1 - (1 - length) // self.engine.codec.temporal_stride
-        return total if limit is None else min(total, limit)
-
-    def _check_length(self) -> None:
-        """Refuse more frames than the method can make."""
-        limit, codec = self._limit(), self.engine.codec
-        if limit is None or self.num_frames is None:
-            return
-        most = frames_for_latents(limit, codec.temporal_stride)
-        if self.num_frames > most:
-            raise UserError(
-                f"{self.num_frames} frames asked of {self.engine.name!r}, which can make {most} "
-                f"({most / self.engine.fps:g} seconds); ask for fewer, or use a model without an end"
-            )
-
-    def _check_over(self) -> None:
-        """Raise StopIteration when all frames are made."""
-        length, limit = self._length(), self._limit()
-        if length is not None and self._state.planned >= length:
-            raise StopIteration
-        if limit is not None and self._state.position >= limit:
-            raise StopIteration
+        return self._extent.given_frames()
 
     def _text(self, mix: Mix) -> TextContext:
         """What the backbone reads for a mix of prompts; the last two asked for are kept ready."""
