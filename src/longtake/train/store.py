@@ -196,7 +196,7 @@ class LatentSet:
         drawn = rng.choice(known, size=len(jumps), p=weights / weights.sum())
         where = rng.random(len(jumps))
         pools = [
-            places.get((level, jump), places.get((level, not jump)))
+            places[(level, jump) if (level, jump) in places else (level, not jump)]
             for level, jump in zip(drawn.tolist(), jumps, strict=True)
         ]
         return self.take([tuple(pool[int(u * len(pool))]) for pool, u in zip(pools, where, strict=True)])
