@@ -120,7 +120,7 @@ class Settings:
         if self.steps is not None:
             raise UserError(f"{preset.name!r} has no step list; give num_inference_steps instead of steps")
         count = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
-        return FlowODE(num_inference_steps=count, shift=shift)
+        return FlowODE(num_inference_steps=count, shift=shift, order=spec.order)
 
     def _ddim(self, preset: Preset, spec: DdimSpec) -> Ddim:
         if self.steps is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from longtake.sampling.ode import FlowODE
 SHAPE = (4, 3, 5)
 SAMPLERS = {
     "ode": FlowODE(num_inference_steps=5, shift=3.0),
+    "ode of order 2": FlowODE(num_inference_steps=5, shift=3.0, order=2),
     "few-step": FewStep(steps=(1000, 750, 500, 250), shift=5.0, warp=True),
     "few-step raw": FewStep(steps=(1000, 757, 522), shift=8.0, warp=False),
 }
@@ -191,3 +194,25 @@ def test_a_strength_out_of_range_is_refused(strength: float) -> None:
 def test_broken_step_lists_are_refused(steps: tuple[float, ...]) -> None:
     with pytest.raises(UserError, match="step list"):
         FewStep(steps=steps, shift=5.0, warp=True)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_error_of_the_ode_falls_with_the_order_of_its_steps(order: int) -> None:
+    """dx/dσ = x·cos(3σ) has the answer x(0) = x(1)·exp(−sin(3)/3)."""
+
+    def denoise(x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        return x * (3 * timestep[:, None, :, None, None] / 1000).cos()
+
+    begin = CounterNoise(1)(Purpose.INITIAL, range(1), 0, SHAPE)
+    exact = begin * math.exp(-math.sin(3) / 3)
+    errors = []
+    for steps in (16, 32):
+        sampler = FlowODE(num_inference_steps=steps, shift=1.0, order=order)
+        errors.append((sampler.advance(denoise, CounterNoise(1), range(1), SHAPE) - exact).abs().max().item())
+    fall = errors[0] / errors[1]
+    assert 0.8 * 2**order < fall < 1.3 * 2**order, f"errors {errors}"
+
+
+def test_an_unknown_order_of_the_ode_is_refused() -> None:
+    with pytest.raises(UserError, match="order 3"):
+        FlowODE(num_inference_steps=4, shift=3.0, order=3)

@@ -24,11 +24,13 @@ StepList = Annotated[Steps, Field(min_length=1)]
 
 
 class OdeSpec(Data):
-    """Euler steps along the flow ODE."""
+    """Steps along the flow ODE."""
 
     kind: Literal["ode"]
     num_inference_steps: PositiveInt
     shift: PositiveFloat
+    order: Literal[1, 2] = 1
+    """1: Euler's steps. 2: Adams and Bashforth's, closer to the curve with few steps."""
 
 
 class Listed(Data):

@@ -1,4 +1,8 @@
-"""Euler steps along the probability-flow ODE: the plain sampler of a flow-matching model."""
+"""Steps along the probability-flow ODE: the plain sampler of a flow-matching model.
+
+Euler's steps, or (order 2) Adams and Bashforth's, which extrapolate the velocity from the step before at no further
+evaluation of the network; with few steps they come much closer to the curve.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,20 @@ from longtake.sampling.schedule import FlowSchedule
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowODE:
-    """`x ← x + (σ_next − σ)·v` from σ = 1 to σ = 0."""
+    """`x ← x + h·v` with `h = σ_next − σ`, from σ = 1 to σ = 0; of order 2 `x ← x + h·(v + h/(2·h')·(v − v'))`."""
 
     num_inference_steps: int
     """Network evaluations a block."""
     shift: float
     """Shift of the schedule; belongs to the checkpoint."""
+    order: int = 1
+    """1: Euler. 2: the step before counts too; the first step, which has none, is Euler's."""
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:
             raise UserError(f"num_inference_steps {self.num_inference_steps} must be at least 1")
+        if self.order not in (1, 2):
+            raise UserError(f"order {self.order} of the ODE's steps is not known; use 1 or 2")
 
     def advance(
         self,
@@ -42,8 +50,14 @@ class FlowODE:
         if given.known == len(frames):
             return x
         sigmas = given.graded(FlowSchedule(self.shift).uniform(self.num_inference_steps))
+        before: tuple[Tensor, float] | None = None
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
-            velocity = denoise(x, given.timestep(1000 * sigma, len(frames), x.device))
-            x = given.hold(x + (following - sigma) * velocity.float())
+            velocity = denoise(x, given.timestep(1000 * sigma, len(frames), x.device)).float()
+            length, slope = following - sigma, velocity
+            if self.order == 2 and before is not None:
+                earlier, past = before
+                slope = velocity + length / (2 * past) * (velocity - earlier)
+            before = velocity, length
+            x = given.hold(x + length * slope)
             x = given.hold(on_step(step, 1000 * sigma, x)) if on_step else x
         return x
