@@ -40,11 +40,19 @@ def some_frames(codec: Codec, latent_frames: int) -> Tensor:
     return torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(4), dtype=torch.uint8)
 
 
-def test_one_tile_changes_no_bit(codec: Codec) -> None:
+ROUNDING = 2e-6
+"""Kernels are chosen by size and layout, and on some CPUs they sum in another order."""
+
+
+def test_one_tile_changes_nothing(codec: Codec) -> None:
     tiled = TiledCodec(codec, Tiling(width=64, height=64, overlap=8))
     latents, frames = some_latents(codec, 3), some_frames(codec, 2)
-    assert torch.equal(tiled.decode_float(latents, tiled.start()), codec.decode_float(latents, codec.start()))
-    assert torch.equal(tiled.encode(frames, tiled.start()), codec.encode(frames, codec.start()))
+    for ours, plain in (
+        (tiled.decode_float(latents, tiled.start()), codec.decode_float(latents, codec.start())),
+        (tiled.encode(frames, tiled.start()), codec.encode(frames, codec.start())),
+    ):
+        difference = float((ours - plain).abs().max() / plain.abs().max())
+        assert difference <= ROUNDING, f"relative difference {difference:.1e}"
 
 
 def test_seams_are_bounded_and_far_from_them_nothing_changes(codec: Codec) -> None:
@@ -58,7 +66,7 @@ def test_seams_are_bounded_and_far_from_them_nothing_changes(codec: Codec) -> No
     limit = 0.15 if isinstance(codec, WanCodec) else 0.03
     assert root_mean_square < limit, f"seams differ by {root_mean_square:.4f} (pixels are in -1…1)"
     if isinstance(codec, PatchCodec):
-        assert error[..., : 3 * stride].count_nonzero() == 0
+        assert error[..., : 3 * stride].abs().max() <= ROUNDING
     assert error.abs().max() > 0, "the codec looks beyond a tile, so this test must see a seam"
 
 

