@@ -27,8 +27,20 @@ def test_the_take_begins_with_the_clips_end(run, tiny: Path, clip: Path) -> None
     outcome = run("generate", PROMPT, *options, "--first-clip", clip)
     assert (outcome.code, outcome.stderr) == (0, "")
     summary = json.loads(outcome.stdout)
-    assert (summary["frames"], summary["take_id"]) == (29, None)
+    assert summary["frames"] == 29
     assert len(read_video("take.mp4")[0]) == 29
+
+
+def test_it_is_recorded_with_the_clip(run, tiny: Path, clip: Path) -> None:
+    options = ("--frames", 29, "--model", tiny, "--seed", 3, "--quiet", "--json")
+    outcome = run("generate", PROMPT, *options, "--first-clip", clip)
+    take_id = json.loads(outcome.stdout)["take_id"]
+    clip.unlink()
+    outcome = run("takes", "replay", take_id, "--verify")
+    assert outcome.code == 0, outcome.stderr
+    outcome = run("takes", "branch", take_id, "--at", "2", "--prompt", "a blue cube", "--quiet")
+    assert outcome.code == 0, outcome.stderr
+    assert len(read_video("branch.mp4")[0]) == 29
 
 
 def test_another_model_may_make_it(run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

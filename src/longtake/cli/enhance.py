@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from longtake.cli import options
 from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
@@ -28,7 +29,7 @@ def enhance(
     video: Annotated[str, Argument(metavar="VIDEO", help="The video file.")],
     prompt: Annotated[str, Argument(metavar="PROMPT", help="What is to be seen in it, in quotes.")],
     out: Annotated[Path, Option("--out", "-o", metavar="FILE", help="The MP4 file.")] = Path("large.mp4"),
-    force: Annotated[bool, Option("--force", "-f", help="Replace the file if it is there.")] = False,
+    force: options.Force = False,
     mode: Annotated[
         str, Option(metavar="NAME", help="exact: as the whole video at once; live: a window behind at most.")
     ] = "exact",
@@ -49,8 +50,8 @@ def enhance(
         str, Option(metavar="NAME", help="A model that has an enhancer, or an enhancer's folder.")
     ] = "mini",
     seed: Annotated[int, Option(metavar="N", help="Same seed, same video.")] = 0,
-    as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
+    as_json: options.Summarised = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make a video larger and cleaner.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from longtake.cli import options
 from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
@@ -29,40 +30,20 @@ def extend(
     video: Annotated[str, Argument(metavar="VIDEO", help="The video file to go on from.")],
     prompt: Annotated[str, Argument(metavar="PROMPT", help="What happens next, in quotes.")],
     seconds: Annotated[float, Option(metavar="S", help="How much is added.")] = 10.0,
-    out: Annotated[
-        Path, Option("--out", "-o", metavar="FILE", help="The MP4 file; watch it while it grows.")
-    ] = Path("extended.mp4"),
-    force: Annotated[bool, Option("--force", "-f", help="Replace the file if it is there.")] = False,
+    out: options.Growing = Path("extended.mp4"),
+    force: options.Force = False,
     only_new: Annotated[bool, Option("--only-new", help="Leave the given video out of the file.")] = False,
-    seed: Annotated[
-        int | None, Option(metavar="N", help="Same seed, same video; drawn and shown unless given.")
-    ] = None,
-    model: Annotated[
-        str, Option(metavar="NAME", help="One that `longtake models` lists, or a folder.")
-    ] = "mini",
-    method: Annotated[
-        str | None,
-        Option(metavar="NAME", help="streamingt2v, for a model with its memories; else the model's own."),
-    ] = None,
-    size: Annotated[
-        str | None, Option(metavar="WxH", help="Picture that the model makes; its native size unless given.")
-    ] = None,
-    scale: Annotated[int, Option(metavar="N", help="Enlarge the file's picture so many times.")] = 1,
-    apm: Annotated[
-        bool, Option("--apm/--no-apm", help="Hold on to the video's look (StreamingT2V's long-term memory).")
-    ] = True,
-    cam: Annotated[
-        bool, Option("--cam/--no-cam", help="Go on from the last frames (StreamingT2V's short-term memory).")
-    ] = True,
-    provenance: Annotated[
-        bool,
-        Option("--provenance/--no-provenance", help="Sign the finished file, and name what it goes on from."),
-    ] = True,
-    private: Annotated[
-        bool, Option("--private", help="Leave prompts and the names of inputs out of what is signed.")
-    ] = False,
-    as_json: Annotated[bool, Option("--json", help="Print the summary as one JSON object.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="No progress line.")] = False,
+    seed: options.Seed = None,
+    model: options.ModelName = "mini",
+    method: options.Method = None,
+    size: options.Size = None,
+    scale: options.Scale = 1,
+    apm: options.Apm = True,
+    cam: options.Cam = True,
+    provenance: options.Provenance = True,
+    private: options.Private = False,
+    as_json: options.Summarised = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Go on with a video of your own.
 
@@ -139,7 +120,7 @@ class _Extending:
             return Pipeline.from_pretrained(self.asked.model, line=to_terminal())
 
     def _start(self, pipe: Pipeline) -> Take:
-        from longtake.cli.generate import warn_of_unknown_words
+        from longtake.cli.warn import warn_of_unknown_words
         from longtake.settings import Settings
 
         asked = self.asked

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from longtake.cli.options import AsJson, Force, Quiet
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Id = Annotated[str, Argument(metavar="ID", help="The take, or the beginning of its id.")]
-Json = Annotated[bool, Option("--json", help="Print JSON.")]
-Force = Annotated[bool, Option("--force", "-f", help="Replace the file if it is there.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress line.")]
 Provenance = Annotated[
     bool, Option("--provenance/--no-provenance", help="Sign the file with what it is and how it was made.")
 ]
@@ -32,7 +30,7 @@ def takes() -> None:
 
 
 @app.command("list")
-def list_takes(as_json: Json = False) -> None:
+def list_takes(as_json: AsJson = False) -> None:
     """List all takes, newest first, one a line."""
     from longtake.cli.table import columns
     from longtake.journal import Library
@@ -46,7 +44,7 @@ def list_takes(as_json: Json = False) -> None:
 
 
 @app.command()
-def show(id: Id, as_json: Json = False) -> None:
+def show(id: Id, as_json: AsJson = False) -> None:
     """Show what is known of a take."""
     from longtake.journal import Library
 

@@ -7,7 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from longtake.pipeline import Pipeline
+    from longtake.timeline import Timeline
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -31,3 +37,12 @@ def _show(
 ) -> None:
     if filename.startswith(_PACKAGE):
         sys.stderr.write(f"warning: {message}\n")
+
+
+def warn_of_unknown_words(pipe: Pipeline, timeline: Timeline) -> None:
+    """Tell of words in the prompts that the model was not trained on."""
+    words = dict.fromkeys(word for cue in timeline.cues for word in pipe.unknown_words(cue.prompt))
+    if words:
+        unknown = ", ".join(words)
+        known = ", ".join(filter(str.isalnum, pipe.known_words))
+        typer.echo(f"warning: {pipe.name} does not know: {unknown}; it knows: {known}", err=True)

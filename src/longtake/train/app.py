@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -99,14 +101,20 @@ def mini(
     ] = None,
     device: Device = "auto",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    nproc: Annotated[
+        int, typer.Option("--nproc", min=1, help="Processes on this machine; an update has a batch of each.")
+    ] = 1,
     max_minutes: MaxMinutes = math.inf,
 ) -> None:
     """Pretrain mini: transformer and text encoder, under both masks."""
     from longtake.train.config import MiniConfig
+    from longtake.train.distributed import launch
     from longtake.train.recipe_file import load_config
     from longtake.train.start import train_mini
 
     recipe = load_config(config, MiniConfig)
+    if nproc > 1 and "WORLD_SIZE" not in os.environ:
+        raise typer.Exit(launch(nproc, sys.argv[1:]))
     done = train_mini(
         recipe,
         data,

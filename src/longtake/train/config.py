@@ -12,6 +12,7 @@ __all__ = [
     "CropConfig",
     "Focus",
     "LatentsConfig",
+    "Length",
     "Levels",
     "MiniConfig",
     "NoiseConfig",
@@ -179,8 +180,18 @@ class Focus(Strict):
     """Above 1, so many of the tokens far from a solid come before some that are near one."""
 
 
+class Length(Strict):
+    """A length of clips that some steps of a stage train on instead of the stage's own."""
+
+    share: Share
+    """Share of such steps."""
+    frames: PositiveInt
+    """Latent frames of a clip."""
+    batch_size: PositiveInt
+
+
 class Stage(Strict):
-    """One stretch of training on clips of one length."""
+    """One stretch of training on clips of one length, or of several by turns."""
 
     name: str
     steps: PositiveInt
@@ -201,6 +212,24 @@ class Stage(Strict):
     """Noise of this stage, when it differs from the recipe's."""
     focus: Focus | None = None
     """Train on some tokens only; the set must know where the solids are."""
+    others: tuple[Length, ...] = ()
+    """Other lengths among the steps. Lengths that take turns are not forgotten; those of stages in a row are."""
+
+    @model_validator(mode="after")
+    def _shares_left(self) -> Stage:
+        if sum(length.share for length in self.others) >= 1:
+            raise ValueError(
+                f"stage {self.name}: the shares of `others` must leave some steps to {self.frames} frames"
+            )
+        return self
+
+    def drawn(self, number: float) -> Stage:
+        """The stage with the length that a number in [0, 1) draws."""
+        for length in self.others:
+            if number < length.share:
+                return self.model_copy(update={"frames": length.frames, "batch_size": length.batch_size})
+            number -= length.share
+        return self
 
 
 class MiniConfig(Strict):

@@ -66,14 +66,19 @@ class Group:
 
     @torch.no_grad()
     def share_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every gradient the mean over all processes."""
+        """Make every gradient the mean over all processes; in one message, for many small ones take their time."""
         if self.size == 1 or self.sharded:
             return
-        for p in parameters:
+        named = list(parameters)
+        for p in named:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-            dist.all_reduce(p.grad)
-            p.grad /= self.size
+        gradients = [p.grad for p in named if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
 
     def agree(self, flag: bool) -> bool:
         """True in all processes when it is true in any; so that all stop at the same step."""

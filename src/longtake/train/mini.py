@@ -77,8 +77,11 @@ class Noised(NamedTuple):
 class Mini:
     """The recipe. See `loop.Recipe`."""
 
-    def __init__(self, config: MiniConfig, data: Path, words: Sequence[str], compute: Compute) -> None:
-        self.config, self.folder, self.compute = config, data, compute
+    def __init__(
+        self, config: MiniConfig, data: Path, words: Sequence[str], compute: Compute, parts: int = 1
+    ) -> None:
+        """`parts`: batches of an update, over all processes; they are of one length, so that none waits."""
+        self.config, self.folder, self.compute, self.parts = config, data, compute, parts
         self.stages = config.stages
         self.data = LatentSet(data, seed=config.seed)
         self.networks = build_networks(config, self.data.latent_shape[0], words).to(compute.device)
@@ -101,6 +104,8 @@ class Mini:
 
     def loss(self, stage: Stage, step: int) -> Tensor:
         """Mean squared velocity error of the step's batch."""
+        if stage.others:
+            stage = stage.drawn(numbers(self.config.seed, "length", step // self.parts).random())
         sample = self.sample_batch(stage, step)
         device = self.compute.device
         clean = sample.clean.to(device, non_blocking=True)

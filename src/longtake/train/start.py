@@ -16,6 +16,7 @@ from longtake.models.wan import WanTransformer
 from longtake.train.checkpoint import checkpoints
 from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
+from longtake.train.distributed import ALONE, Group, join
 from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Report, Run
 from longtake.train.mini import Mini
@@ -43,6 +44,7 @@ def train_mini(
     """Train in the folder `out`; True when all stages are done.
 
     A run is resumed with the recipe given now: stages may be lengthened or added, networks may not change.
+    An update has a batch of every process that this one was started with (`distributed.py`).
     restart_from: a checkpoint, or a model's folder (half precision), to begin a new run from. Raises
     UserError when `out` holds a run and neither `resume` is asked for, nor the folder is new.
     """
@@ -51,8 +53,9 @@ def train_mini(
         raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
     if threads:
         torch.set_num_threads(threads)
+    group = join(device)
     with hold_signals() as stop, RunReport() as report:
-        run = mini_run(config, data, out, report, device=device)
+        run = mini_run(config, data, out, report, device=device, group=group)
         if resume and not run.resume():
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from and restart_from.is_dir():
@@ -60,20 +63,23 @@ def train_mini(
             run.begin_with(fresh | exported_weights(restart_from, run.named), restart_from)
         elif restart_from:
             run.restart_from(restart_from)
-        keep_recipe(config, out)
+        if group.first:
+            keep_recipe(config, out)
         return run.train(max_minutes=max_minutes, stop=stop)
 
 
-def mini_run(config: MiniConfig, data: Path, out: Path, report: Report, *, device: str = "auto") -> Run:
+def mini_run(
+    config: MiniConfig, data: Path, out: Path, report: Report, *, device: str = "auto", group: Group = ALONE
+) -> Run:
     """A run of the recipe at its beginning."""
-    recipe = Mini(config, data, words(), choose_compute(device, config.precision))
+    recipe = Mini(config, data, words(), choose_compute(device, config.precision), group.every)
     cadence = Cadence(
         checkpoint_minutes=config.checkpoint_minutes,
         sample_minutes=config.sample_minutes,
         log_steps=config.log_steps,
         validate_steps=config.validate_steps,
     )
-    return Run(recipe, out, config.optimiser, cadence, report)
+    return Run(recipe, out, config.optimiser, cadence, report, group)
 
 
 def exported_weights(folder: Path, named: Iterable[str]) -> dict[str, Tensor]:

@@ -170,16 +170,13 @@ class Reader:
         return [decide(scores, self.config, self.trust) for scores in self.score_batch(clips, fps)]
 
     def score_batch(self, clips: np.ndarray, fps: float | None = None) -> list[Scores]:
-        """Probabilities for clips uint8 [B, T, H, W, 3]: the mean over windows that overlap by half."""
+        """Probabilities for clips uint8 [B, T, H, W, 3]: the mean over windows that overlap by half, each read as it
+        is and mirrored, which changes none of the answers."""
         frames = self._prepare(clips, fps)
         windows = [frames[:, start : start + self.config.window] for start in self._starts(frames.shape[1])]
-        parts = [self._score(each) for window in windows for each in window.split(_BATCH)]
-        groups = -(-len(clips) // _BATCH)
-        by_window = [
-            [score for part in parts[i * groups : (i + 1) * groups] for score in part]
-            for i in range(len(windows))
-        ]
-        return [_mean([window[b] for window in by_window]) for b in range(len(clips))]
+        views = [view for window in windows for view in (window, window.flip(-1))]
+        by_view = [[score for part in view.split(_BATCH) for score in self._score(part)] for view in views]
+        return [_mean([view[b] for view in by_view]) for b in range(len(clips))]
 
     @torch.no_grad()
     def features(self, clips: np.ndarray, fps: float | None = None) -> np.ndarray:
@@ -265,7 +262,7 @@ def _resized(frames: Tensor, size: int) -> Tensor:
 
 
 def _mean(parts: Sequence[Scores]) -> Scores:
-    """Mean over windows; a solid's answers over the windows in which it was found."""
+    """Mean over readings of a clip; a solid's answers over the readings in which it was found."""
     found = np.stack([part.answers[next(iter(part.answers))].sum(1) > 0 for part in parts])
     number = np.maximum(found.sum(0), 1)
     return Scores(
