@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from longtake.train.config import Stage
+from longtake.train.config import Length, Stage
 from longtake.train.device import choose_compute
 from longtake.train.distil.clips import Clips
 from longtake.train.distil.dmd import Matching
@@ -31,10 +31,11 @@ class Silent:
 
 
 def mini(data: Path, out: Path, group: Group) -> Run:
-    """Pretraining: 20 updates of clips."""
-    stages = (Stage(name="clips", steps=STEPS, batch_size=2, frames=4, levels={1: 1, 2: 1}),)
-    values = tiny_config(stages=stages)
-    recipe = Mini(values, data, WORDS, choose_compute("cpu", "float32"))
+    """Pretraining: 20 updates of images and clips by turns."""
+    images = Length(share=0.3, frames=1, batch_size=3)
+    stage = Stage(name="mixed", steps=STEPS, batch_size=2, frames=4, levels={1: 1, 2: 1}, others=(images,))
+    values = tiny_config(stages=(stage,))
+    recipe = Mini(values, data, WORDS, choose_compute("cpu", "float32"), group.every)
     return Run(recipe, out / "mini", values.optimiser, CADENCE, Silent(), replace(group, sharded=False))
 
 

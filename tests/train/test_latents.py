@@ -14,6 +14,7 @@ from longtake.train.config import LatentsConfig
 from longtake.train.latents import cell_shares, encode_clip, make_latents, refresh_latents
 from longtake.train.store import VALIDATION, LatentSet, shard_names
 from longtake.world.render import render
+from longtake.world.scene import LIGHT
 
 SMALL = LatentsConfig(
     clips=6,
@@ -46,6 +47,12 @@ def codec(tmp_path: Path) -> Path:
 def plans(**changes: object) -> Iterator:  # type: ignore[type-arg]
     config = LatentsConfig(**changes)  # type: ignore[arg-type]
     return (plan_clip(seed, "train", config) for seed in range(COUNT))
+
+
+def test_a_share_of_the_clips_is_calm() -> None:
+    lights = [plan.scene.light for plan in plans(calm_share=0.5)]
+    assert 0.35 * COUNT < lights.count(LIGHT) < 0.65 * COUNT
+    assert LIGHT not in [plan.scene.light for plan in plans()]
 
 
 def test_a_shot_begins_the_take_and_a_jump_leaves_something_out() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longtake.models.attention import WholeClip, block_causal_mask
-from longtake.train.config import MiniConfig, NoiseConfig, Stage
+from longtake.train.config import Length, MiniConfig, NoiseConfig, Stage
 from longtake.train.device import choose_compute
 from longtake.train.mini import Mini, masked_error, mix, teacher_mask
 from longtake.train.networks import Conditions
@@ -63,6 +63,33 @@ def test_clean_past_mask_shows_a_noisy_block_the_clean_blocks_before_it() -> Non
         [1, 1, 0, 0, 0, 0, 1, 1],
         [1, 1, 0, 0, 0, 0, 1, 1],
     ]
+
+
+def test_lengths_take_turns_and_the_parts_of_an_update_share_one(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini = Mini(tiny_config(), data, WORDS, choose_compute("cpu", "float32"), parts=2)
+    others = (Length(share=0.3, frames=1, batch_size=5), Length(share=0.2, frames=2, batch_size=3))
+    stage = Stage(name="x", steps=9, batch_size=1, frames=6, levels={1: 1, 2: 1}, others=others)
+    drawn: list[tuple[int, int]] = []
+    monkeypatch.setattr(mini, "_velocity", lambda given: torch.zeros_like(given.target))
+    monkeypatch.setattr(
+        "longtake.train.mini.masked_error",
+        lambda velocity, target, counts: drawn.append((target.shape[2], target.shape[0])),
+    )
+    for part in range(400):
+        mini.loss(stage, part)
+    assert drawn[0::2] == drawn[1::2]
+    counts = {length: drawn.count(length) for length in set(drawn)}
+    assert set(counts) == {(1, 5), (2, 3), (6, 1)}
+    assert 70 < counts[1, 5] < 170
+    assert 40 < counts[2, 3] < 130
+
+
+def test_a_stage_keeps_some_steps_of_its_own_length() -> None:
+    images = Length(share=1.0, frames=1, batch_size=5)
+    with pytest.raises(ValueError, match="must leave some steps to 6 frames"):
+        Stage(name="x", steps=9, batch_size=1, frames=6, others=(images,))
 
 
 def test_teacher_forcing_is_the_streaming_step_of_each_block(data: Path) -> None:

@@ -31,6 +31,20 @@ def test_levels_have_their_number_of_solids_and_colours_are_distinct() -> None:
             assert level == 3 or scene.camera.move in ("static", "pan")
 
 
+def test_calm_scenes_with_the_same_words_look_the_same() -> None:
+    looks: dict[tuple[object, ...], set[object]] = {}
+    for seed in range(400):
+        scene, usual = (sample_scene(seed, level=1, calm=calm) for calm in (True, False))
+        (solid,), (before,) = scene.solids, usual.solids
+        words = (solid.shape, solid.size, solid.legs[0].motion, scene.camera.move)
+        assert words[:3] == (before.shape, before.size, before.legs[0].motion)
+        assert (solid.colour(), scene.ground) == (before.colour(), usual.ground)
+        told = solid.legs[0].heading, solid.legs[0].rate > 0
+        looks.setdefault((*words, *told), set()).add((solid.radius, solid.legs[0], scene.camera, scene.light))
+    assert len(looks) > 20
+    assert all(len(look) == 1 for look in looks.values())
+
+
 def test_everything_in_the_vocabulary_occurs() -> None:
     scenes = [sample_scene(seed, level=3) for seed in range(200)]
     solids = [solid for scene in scenes for solid in scene.solids]

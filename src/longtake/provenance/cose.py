@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from longtake.provenance.credentials import PrivateKey, algorithm_of
 
-ALGORITHM, KEY_ID, CWT_CLAIMS, CERTIFICATES = 1, 4, 15, 33
-"""Labels in headers: RFC 9052, RFC 9597 and RFC 9360."""
+ALGORITHM, KEY_ID, CERTIFICATES = 1, 4, 33
+"""Labels in headers: RFC 9052 and RFC 9360."""
 ED_DSA = -8
 ALGORITHMS = {"es256": -7, "es384": -35, "es512": -36, "ps256": -37, "ed25519": ED_DSA}
 _TAG = 18
@@ -45,8 +45,8 @@ class Signed:
         key: PrivateKey,
         payload: bytes,
         *,
-        protected: Mapping[int, Any] | None = None,
-        unprotected: Mapping[int, Any] | None = None,
+        protected: Mapping[int | str, Any] | None = None,
+        unprotected: Mapping[int | str, Any] | None = None,
         detached: bool = False,
     ) -> Self:
         """Sign a payload; with `detached` it is left out of the result."""

@@ -98,7 +98,7 @@ class LiveSigner:
         message = cose.Signed.make(
             self._private,
             cbor2.dumps(said),
-            protected={cose.CWT_CLAIMS: {session.ISSUED_AT: moment}},
+            protected={session.ISSUED_AT: moment},
             unprotected={cose.KEY_ID: self._session.key_id},
         )
         return Event(

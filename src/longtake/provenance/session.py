@@ -87,11 +87,10 @@ class SessionKey:
 
 
 def claimed_time(header: Mapping[Any, Any]) -> int | None:
-    """Seconds since 1970 at which a segment says that it was signed (RFC 9597), None when it does not say."""
-    claims = header.get(cose.CWT_CLAIMS)
-    moment = claims.get(ISSUED_AT) if isinstance(claims, Mapping) else None
+    """Seconds since 1970 at which a segment says that it was signed, None when it does not say."""
+    moment = header.get(ISSUED_AT)
     return moment if isinstance(moment, int) else None
 
 
-ISSUED_AT = 6
-"""Label of the time of signing among the claims."""
+ISSUED_AT = "iat"
+"""Name of the time of signing in a segment's protected header, as C2PA asks for it (a NumericDate of RFC 8392)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from longtake.train.checkpoint import checkpoints, load_checkpoint
-from longtake.train.config import MiniConfig
+from longtake.train.config import MiniConfig, Stage
 from longtake.train.log import RunLog
 from longtake.train.start import kept_recipe
 
@@ -77,15 +77,20 @@ def _training(
 
 def _stages(recipe: MiniConfig) -> str:
     rows = [
-        f"| {s.name} | {s.steps:,} | {s.batch_size} | {s.frames} | {s.focus.tokens if s.focus else 'all'} | "
+        f"| {s.name} | {s.steps:,} | {_lengths(s)} | {s.focus.tokens if s.focus else 'all'} | "
         f"{_levels(s.levels)} | {s.causal:.0%} |"
         for s in recipe.stages
     ]
     head = (
-        "| stage | steps | clips a step | latent frames | tokens a frame | levels | block-causal |\n"
-        "|---|---|---|---|---|---|---|"
+        "| stage | steps | clips a step, of latent frames | tokens a frame | levels | block-causal |\n"
+        "|---|---|---|---|---|---|"
     )
     return "\n".join(["## Stages\n", head, *rows, ""])
+
+
+def _lengths(stage: Stage) -> str:
+    others = [f"{o.share:.0%}: {o.batch_size} of {o.frames}" for o in stage.others]
+    return "; ".join([f"{stage.batch_size} of {stage.frames}", *others])
 
 
 def _levels(levels: Mapping[int, float]) -> str:

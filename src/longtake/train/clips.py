@@ -59,7 +59,8 @@ def plan_clip(seed: int, split: str, config: LatentsConfig) -> PlannedClip:
     stretches = _jump(rng, config) if jump else _shot(config)
     event = EVENTS[int(rng.integers(len(EVENTS)))] if rng.random() < config.event_share else None
     at = _event_time(rng, stretches, config)
-    scene = sample_scene(seed, level=level, split=split, event=event, event_at=at)
+    calm = config.calm_share > 0 and bool(rng.random() < config.calm_share)
+    scene = sample_scene(seed, level=level, split=split, event=event, event_at=at, calm=calm)
     record = ClipRecord(
         level=level,
         seed=seed,

@@ -56,6 +56,8 @@ class LatentsConfig(Strict):
     """Seconds a jump skips, and the latest start of a shot, at most."""
     event_share: Share = 0.3
     """Share of clips in which a colour or a motion changes."""
+    calm_share: Share = 0.0
+    """Share of clips in which only what words can tell is left to chance (`sample_scene`): far easier to learn."""
     wordings: PositiveInt = 8
     """Captions kept for each stretch."""
     images: NonNegativeInt = 0

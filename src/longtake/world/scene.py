@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from longtake.world.vocabulary import COLOURS, GROUNDS, LEVELS, MATERIALS, MOTIO
 
 INCIDENTS = 0.35
 """Share of the scenes of level 3 in which something happens."""
+LIGHT = (-0.42, 0.80, 0.43)
+"""Unit vector towards the key light where nothing else is said."""
 __all__ = ["Leg", "Scene", "Solid", "Tint", "sample_scene"]
 
 
@@ -33,7 +36,7 @@ class Scene:
     """Shift of the ground's pattern in tiles."""
     camera: Camera = field(default_factory=Camera)
     """Where the scene is seen from."""
-    light: tuple[float, float, float] = (-0.42, 0.80, 0.43)
+    light: tuple[float, float, float] = LIGHT
     """Unit vector towards the key light."""
     events: tuple[Event, ...] = ()
     """What happens, in time order; the solids' legs and tints already carry it out."""
@@ -92,13 +95,22 @@ def _check(name: str, value: object, known: tuple[object, ...]) -> None:
         raise UserError(f"{name} {value!r} is not known; use one of {', '.join(map(str, known))}")
 
 
-def _stationary(rng: np.random.Generator, seed: int, level: int, split: str) -> Scene:
+class _Calm(np.random.Generator):
+    """Draws the middle of every range; what is picked from a few choices stays a matter of chance."""
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+        super().uniform(low, high, size)  # so that what is drawn after it stays the same
+        return 0.5 * (low + high) if size is None else np.full(size, 0.5 * (low + high))
+
+
+def _stationary(seed: int, level: int, split: str, *, calm: bool) -> Scene:
     """A scene in which nothing happens but motion."""
+    rng = (_Calm if calm else np.random.Generator)(np.random.Philox(key=(seed, level)))
     count = level if level < 3 else int(rng.integers(1, 4))
     kinds = _kinds(rng, count, split)
     layout = sample_layout(rng, count, [motion for _, _, motion in kinds])
     order = rng.permutation(count)
-    return Scene(
+    scene = Scene(
         solids=tuple(_solid(rng, kind, layout, int(order[i])) for i, kind in enumerate(kinds)),
         ground=_pick(rng, GROUNDS),
         ground_turn=float(rng.choice((0.0, 0.5 * math.pi)) + rng.uniform(-0.2, 0.2)),
@@ -108,12 +120,22 @@ def _stationary(rng: np.random.Generator, seed: int, level: int, split: str) -> 
         seed=seed,
         level=level,
     )
+    return replace(scene, ground_turn=0.0, ground_shift=(0.0, 0.0), light=LIGHT) if calm else scene
 
 
 def sample_scene(
-    seed: int, *, level: int, split: str = "train", event: str | None = None, event_at: float = 2.0
+    seed: int,
+    *,
+    level: int,
+    split: str = "train",
+    event: str | None = None,
+    event_at: float = 2.0,
+    calm: bool = False,
 ) -> Scene:
     """Draw a scene; same arguments, same scene.
+
+    `calm` leaves to chance only what words can tell: places, speeds, light and view are those in the middle of their
+    ranges, so that scenes with the same words look much the same.
 
     `event` "colour" or "motion" lets one solid change at `event_at` seconds; the scene up to then is the one
     without it. At level 3 without `event`, some scenes have an event of some kind in their first seconds.
@@ -123,7 +145,7 @@ def sample_scene(
     _check("event", event, (None, "colour", "motion"))
     if event_at < 0.0:
         raise UserError(f"event_at {event_at} is before the scene begins; use 0 or more seconds")
-    scene = _stationary(np.random.Generator(np.random.Philox(key=(seed, level))), seed, level, split)
+    scene = _stationary(seed, level, split, calm=calm)
     rng = np.random.Generator(np.random.Philox(key=(seed, level + 16)))
     if event is None and level == 3 and rng.random() < INCIDENTS:
         event, event_at = _pick(rng, incident.possible(scene.solids, split)), round(rng.uniform(1.5, 4.5), 2)
