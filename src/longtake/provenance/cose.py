@@ -45,8 +45,8 @@ class Signed:
         key: PrivateKey,
         payload: bytes,
         *,
-        protected: Mapping[int | str, Any] | None = None,
-        unprotected: Mapping[int | str, Any] | None = None,
+        protected: Mapping[Any, Any] | None = None,
+        unprotected: Mapping[Any, Any] | None = None,
         detached: bool = False,
     ) -> Self:
         """Sign a payload; with `detached` it is left out of the result."""

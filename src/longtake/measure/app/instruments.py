@@ -7,23 +7,14 @@ from typing import Annotated
 
 import typer
 
-from longtake.measure.app.common import (
-    FOLDER,
-    AsJson,
-    Model,
-    Out,
-    Pictures,
-    Threads,
-    finish,
-    progress,
-    set_threads,
-)
+from longtake.measure.app.common import FOLDER, PLAIN, Given, command, progress
 
 app = typer.Typer()
 
 
-@app.command()
+@command(app, PLAIN)
 def reader(
+    given: Given,
     windows: Annotated[int, typer.Option("--windows", min=8, help="True windows.")] = 1000,
     faulty: Annotated[int, typer.Option("--faulty", min=8, help="Windows of each kind of fault.")] = 200,
     weights: Annotated[
@@ -32,8 +23,6 @@ def reader(
     record: Annotated[
         bool, typer.Option("--record", help="Write gate.json beside the weights and report what passed only.")
     ] = False,
-    out: Out = FOLDER,
-    as_json: AsJson = False,
 ) -> None:
     """The reader's gate: 98 % right on true renderings, 95 % unknown on faulty ones."""
     from longtake.measure.gate import gate
@@ -44,45 +33,39 @@ def reader(
     result = gate(Reader.load(folder), windows, faulty, progress)
     if record:
         write(result, folder)
-    finish(result, out, as_json)
+    given.finish(result)
 
 
-@app.command("cuts")
+@command(app, PLAIN, "cuts")
 def cut_counter(
+    given: Given,
     clips: Annotated[int, typer.Option("--clips", min=10, help="Clips, all kinds alike.")] = 200,
-    out: Out = FOLDER,
-    as_json: AsJson = False,
 ) -> None:
     """The cut counter on clips with known cuts, fades, flashes and none."""
     from longtake.measure.instruments import cut_counter as measure
 
-    finish(measure(clips, progress), out, as_json)
+    given.finish(measure(clips, progress))
 
 
-@app.command()
+@command(app, PLAIN)
 def metrics(
+    given: Given,
     frames: Annotated[int, typer.Option("--frames", min=64, help="Frames of each clip.")] = 1200,
-    out: Out = FOLDER,
-    as_json: AsJson = False,
 ) -> None:
     """Frames a second of the metrics that `longtake eval` computes."""
     from longtake.measure.instruments import metric_speed as measure
 
-    finish(measure(frames, (64, 128, 256), progress), out, as_json)
+    given.finish(measure(frames, (64, 128, 256), progress))
 
 
-@app.command()
+@command(app, ("model", "out", "pictures", "threads", "as_json"))
 def blending(
+    given: Given,
     clips: Annotated[int, typer.Option("--clips", min=2, help="Toybox clips.")] = 16,
     frames: Annotated[int, typer.Option("--frames", min=32, help="Frames of each clip.")] = 65,
     size: Annotated[
         int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")
     ] = 96,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
 ) -> None:
     """Flow deviation of an enhancer's windows: by themselves, shared noise, averaging, randomized blending.
 
@@ -91,8 +74,8 @@ def blending(
     from longtake.measure.blending import blending as measure
     from longtake.measure.blending import subject
 
-    set_threads(threads)
-    finish(measure(subject(model), clips, frames, size, progress, pictures), out, as_json)
+    given.set_threads()
+    given.finish(measure(subject(given.model), clips, frames, size, progress, given.pictures))
 
 
 @app.command()

@@ -9,54 +9,22 @@ from typing import Annotated
 import typer
 
 from longtake.errors import UserError
-from longtake.measure.app.common import (
-    FOLDER,
-    QUICK,
-    AsJson,
-    Fresh,
-    Level,
-    Model,
-    Out,
-    Pictures,
-    Prompts,
-    Quick,
-    Threads,
-    finish,
-    open_bench,
-    open_judged,
-    open_pipeline,
-    progress,
-)
+from longtake.measure.app.common import PROMPTS, Given, command, progress
 
 app = typer.Typer()
 
 
-@app.command()
-def adherence(
-    level: Level = 1,
-    prompts: Prompts = 256,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    fresh: Fresh = False,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
+@command(app, PROMPTS, prompts=256)
+def adherence(given: Given) -> None:
     """The first four seconds of held-out prompts, read back: colour, shape, motion, pairing, ground."""
     from longtake.measure.quality import adherence as measure
 
-    bench = open_bench(
-        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
-    )
-    finish(measure(bench), bench.out, as_json)
+    given.finish(measure(given.bench()))
 
 
-@app.command("long")
+@command(app, PROMPTS, "long", prompts=32)
 def late(
-    level: Level = 1,
-    prompts: Prompts = 32,
-    model: Model = "mini",
+    given: Given,
     methods: Annotated[
         str | None, typer.Option("--methods", metavar="NAMES", help="Compare these instead; all, or a,b,c.")
     ] = None,
@@ -67,12 +35,6 @@ def late(
     steps: Annotated[
         int, typer.Option("--steps", min=1, help="Denoising steps of every method with --methods.")
     ] = 20,
-    out: Out = FOLDER,
-    quick: Quick = False,
-    fresh: Fresh = False,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
 ) -> None:
     """The same takes at frames 1000 to 1200: read back, cuts, motion against toybox's.
 
@@ -83,54 +45,33 @@ def late(
     from longtake.measure.quality import long
 
     names = None if methods is None else chosen(methods)
-    bench = open_bench(
-        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
-    )
-    result = long(bench) if names is None else compare(bench, names, frames or (120 if quick else 240), steps)
-    finish(result, bench.out, as_json)
+    bench = given.bench()
+    length = frames or (120 if given.quick else 240)
+    given.finish(long(bench) if names is None else compare(bench, names, length, steps))
 
 
-@app.command()
+@command(app, PROMPTS)
 def change(
-    level: Level = 1,
-    prompts: Prompts = 64,
-    model: Model = "mini",
+    given: Given,
     policy: Annotated[
         str | None,
         typer.Option(
             "--policy", help="reset, recache, interpolate, or all of them; the model's own unless given."
         ),
     ] = None,
-    out: Out = FOLDER,
-    quick: Quick = False,
-    fresh: Fresh = False,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
 ) -> None:
     """A colour or a motion changes in the prompt at second 4: seen by second 8, and the rest kept?"""
     from longtake.measure.change import POLICIES
     from longtake.measure.change import change as measure
 
-    bench = open_bench(
-        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
-    )
+    bench = given.bench()
     for name in POLICIES if policy == "all" else (policy,):
-        finish(measure(bench, policy=name), bench.out, as_json)
+        given.finish(measure(bench, policy=name))
 
 
-@app.command()
-def given(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="image, or video.")],
-    level: Level = 1,
-    prompts: Prompts = 64,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    fresh: Fresh = False,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
+@command(app, PROMPTS, "given")
+def from_given(
+    given: Given, what: Annotated[str, typer.Argument(metavar="WHAT", help="image, or video.")]
 ) -> None:
     """Takes from a picture, or from a video at three strengths: is what was given kept, the prompt followed?"""
     from longtake.measure.given import from_image, from_video
@@ -138,87 +79,71 @@ def given(
     measures = {"image": from_image, "video": from_video}
     if what not in measures:
         raise UserError(f"{what!r} is unknown; give image or video")
-    bench = open_bench(
-        model, threads, level, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
-    )
-    finish(measures[what](bench), bench.out, as_json)
+    given.finish(measures[what](given.bench()))
 
 
-@app.command()
+@command(app, tuple(name for name in PROMPTS if name not in ("level", "prompts")))
 def narrative(
-    prompts: Annotated[int, typer.Option("--stories", min=2, help="How many storyboards.")] = 32,
+    given: Given,
+    stories: Annotated[int, typer.Option("--stories", min=2, help="How many storyboards.")] = 32,
     beats: Annotated[int, typer.Option("--beats", min=2, help="Beats of each.")] = 4,
     every: Annotated[float, typer.Option("--every", min=3.0, help="Seconds of a beat.")] = 6.0,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    fresh: Fresh = False,
-    pictures: Pictures = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
 ) -> None:
     """Storyboards read back: beats seen, on time, in order, identity kept."""
     from longtake.measure.story import narrative as measure
 
-    bench = open_bench(
-        model, threads, 1, QUICK if quick else prompts, out / "quick" if quick else out, pictures, fresh
-    )
-    finish(measure(bench, beats, every), bench.out, as_json)
+    given.finish(measure(given.bench(prompts=stories), beats, every))
 
 
-@app.command()
+@command(app, ("level", "model", "threads"))
 def sheets(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
+    given: Given,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
     clips: Annotated[int, typer.Option("--clips", min=1, help="How many takes.")] = 50,
-    level: Level = 1,
-    model: Model = "mini",
-    threads: Threads = None,
 ) -> None:
     """Contact sheets of takes without their prompts, and a labels.yaml to fill in by eye."""
     from longtake.measure.by_eye import sheets as make
+    from longtake.world.reader import Reader
 
-    pipe, reader = open_judged(model, threads)
-    make(pipe, reader, level, clips, out, progress)
+    make(given.pipeline(), Reader.load(), given.level, clips, folder, progress)
 
 
-@app.command()
+@command(app, ("out", "as_json"))
 def agreement(
+    given: Given,
     sheets: Annotated[Path, typer.Option("--sheets", help="Folder made by `longtake bench sheets`.")],
-    out: Out = FOLDER,
-    as_json: AsJson = False,
 ) -> None:
     """How often the reader agrees with the labels that were filled in by eye."""
     from longtake.measure.by_eye import agreement as measure
 
-    finish(measure(sheets), out, as_json)
+    given.finish(measure(sheets))
 
 
-@app.command()
+@command(app, ("model", "threads"))
 def film(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the videos; those that are there stay.")],
+    given: Given,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the videos; those that are there stay.")],
     protocol: Annotated[
         str, typer.Option("--protocol", help="streamingt2v, toybox, or a YAML file.")
     ] = "toybox",
     frames: Annotated[
         int | None, typer.Option("--frames", min=1, help="Other than the protocol's.", show_default=False)
     ] = None,
-    model: Model = "mini",
-    threads: Threads = None,
 ) -> None:
     """Make the videos of a protocol, for `longtake eval` and for VBench."""
     from longtake.measure.protocol import film_protocol, read_protocol
 
     what = read_protocol(protocol)
-    film_protocol(open_pipeline(model, threads), what, out, progress, frames=frames)
-    typer.echo(f"measure them: longtake eval {out} --prompts {out / 'prompts.txt'}", err=True)
+    film_protocol(given.pipeline(), what, folder, progress, frames=frames)
+    typer.echo(f"measure them: longtake eval {folder} --prompts {folder / 'prompts.txt'}", err=True)
 
 
-@app.command()
+@command(app, ("as_json",))
 def vbench(
+    given: Given,
     videos: Annotated[Path, typer.Option("--videos", help="Folder made by `longtake bench film`.")],
     layout: Annotated[Path, typer.Option("--layout", help="Empty folder for VBench's own names.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of VBench's results.")] = Path("vbench"),
-    as_json: AsJson = False,
+    folder: Annotated[Path, typer.Option("--out", help="Folder of VBench's results.")] = Path("vbench"),
 ) -> None:
     """Lay videos out for VBench, and run it when it is installed."""
     from longtake.measure.vbench import lay_out, run_vbench
@@ -229,8 +154,6 @@ def vbench(
         lay_out(list(zip(files, prompts, strict=True)), layout)
     except (OSError, ValueError) as reason:
         raise UserError(f"{videos} needs one prompt a video in prompts.txt ({reason})") from None
-    figures = run_vbench(layout, out)
-    rows = {figure.name: figure.value for figure in figures}
-    typer.echo(
-        json.dumps(rows) if as_json else "\n".join(f"{name}: {value:.4g}" for name, value in rows.items())
-    )
+    rows = {figure.name: figure.value for figure in run_vbench(layout, folder)}
+    lines = "\n".join(f"{name}: {value:.4g}" for name, value in rows.items())
+    typer.echo(json.dumps(rows) if given.as_json else lines)

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from longtake.measure.app.common import FOLDER, AsJson, Model, Out, finish
+from longtake.measure.app.common import Given, command
 
 app = typer.Typer()
 
-Quick = Annotated[bool, typer.Option("--quick", help="A short run, into a result of its own.")]
+SERVED = ("model", "out", "quick", "as_json")
 Takes = Annotated[
     int | None,
     typer.Option(
@@ -25,17 +25,14 @@ def _say(what: str) -> None:
     typer.echo(what, err=True)
 
 
-@app.command()
+@command(app, SERVED)
 def viewers(
+    given: Given,
     seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Of each of the two runs.")] = 300.0,
     takes: Takes = None,
     small: Annotated[
         bool, typer.Option("--small", help="A smaller model of random weights; 8 takes at once unless given.")
     ] = False,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    as_json: AsJson = False,
 ) -> None:
     """Eight viewers, three of them bad: do the others get every chunk in time, and is everything let go?"""
     from longtake.studio.bench.crowd import crowd
@@ -43,45 +40,43 @@ def viewers(
 
     name = "viewers-small" if small else "viewers"
     with tempfile.TemporaryDirectory() as folder:
-        served = str(small_model(Path(folder) / "small")) if small else model
+        served = str(small_model(Path(folder) / "small")) if small else given.model
         result = crowd(
             served,
-            seconds=20.0 if quick else seconds,
+            seconds=20.0 if given.quick else seconds,
             takes=takes or (8 if small else None),
             progress=_say,
             name=name,
         )
-    finish(result, out / "quick" if quick else out, as_json)
+    given.finish(result)
 
 
-@app.command()
+@command(app, SERVED)
 def admission(
+    given: Given,
     seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Of each window.")] = 20.0,
     windows: Annotated[int, typer.Option("--windows", min=1, help="Windows of each kind.")] = 6,
     takes: Takes = None,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    as_json: AsJson = False,
 ) -> None:
     """More is asked for than the machine makes: refused with a time to come again, and felt by nobody?"""
     from longtake.studio.bench.beyond import beyond
 
     result = beyond(
-        model, seconds=8.0 if quick else seconds, windows=2 if quick else windows, takes=takes, progress=_say
+        given.model,
+        seconds=8.0 if given.quick else seconds,
+        windows=2 if given.quick else windows,
+        takes=takes,
+        progress=_say,
     )
-    finish(result, out / "quick" if quick else out, as_json)
+    given.finish(result)
 
 
-@app.command()
+@command(app, SERVED)
 def delivery(
+    given: Given,
     chunks: Annotated[int, typer.Option("--chunks", min=8, help="How many are timed.")] = 200,
-    model: Model = "mini",
-    out: Out = FOLDER,
-    quick: Quick = False,
-    as_json: AsJson = False,
 ) -> None:
     """What serving adds: from a chunk that is there to its bytes at a client."""
     from longtake.studio.bench.delivery import delivery as measure
 
-    finish(measure(model, chunks=20 if quick else chunks), out / "quick" if quick else out, as_json)
+    given.finish(measure(given.model, chunks=20 if given.quick else chunks))
