@@ -24,7 +24,7 @@ def record(
     segments = [Segment(start=0, captions=("a red sphere rolls", "red sphere"))]
     if event:
         segments.append(Segment(start=event, captions=("a blue sphere rolls", "blue sphere")))
-    attributes = {"solids": [{"shape": "sphere"}]}
+    attributes = {"solids": [{"shape": "sphere", "colour": "red", "motion": "roll"}], "ground": "sand"}
     return ClipRecord(
         level=level,
         seed=seed,

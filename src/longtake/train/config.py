@@ -89,6 +89,8 @@ class WordsConfig(Strict):
     heads: PositiveInt = 4
     d_ff: PositiveInt = 256
     max_length: PositiveInt = 64
+    lessons: NonNegativeInt = 0
+    """Steps in which it first learns what captions say, see `lessons.py`; at the beginning of a new run."""
 
 
 class NoiseConfig(Strict):

@@ -91,7 +91,7 @@ def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str
     """New networks; their weights follow from `config.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        text = TextEncoder.small(words, **config.words.model_dump())
+        text = TextEncoder.small(words, **config.words.model_dump(exclude={"lessons"}))
         sizes = config.transformer.model_dump()
         transformer = WanTransformer(
             WanConfig(**sizes, in_channels=latent_channels, out_channels=latent_channels, text_dim=text.dim)

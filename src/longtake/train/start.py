@@ -18,6 +18,7 @@ from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
 from longtake.train.distributed import ALONE, Group, join
 from longtake.train.interrupt import hold_signals
+from longtake.train.lessons import teach
 from longtake.train.loop import Cadence, Report, Run
 from longtake.train.mini import Mini
 from longtake.train.plots import require_matplotlib
@@ -63,6 +64,8 @@ def train_mini(
             run.begin_with(fresh | exported_weights(restart_from, run.named), restart_from)
         elif restart_from:
             run.restart_from(restart_from)
+        elif config.words.lessons and not resume:
+            _take_lessons(run, config)
         if group.first:
             keep_recipe(config, out)
         return run.train(max_minutes=max_minutes, stop=stop)
@@ -80,6 +83,19 @@ def mini_run(
         validate_steps=config.validate_steps,
     )
     return Run(recipe, out, config.optimiser, cadence, report, group)
+
+
+def _take_lessons(run: Run, config: MiniConfig) -> None:
+    """Let the text encoder of a new run learn what captions say."""
+    recipe = run.recipe
+    assert isinstance(recipe, Mini)
+    if recipe.data.is_footage:
+        raise UserError("words.lessons need a set of toybox clips; leave them out for footage")
+    records = [record for shard in recipe.data.shards for record in shard.records]
+    right = teach(recipe.networks.text, records, steps=config.words.lessons, seed=config.seed)
+    run.begin_with({name: value.detach() for name, value in run.named.items()}, run.folder)
+    if run.group.first:
+        run.log.write({"kind": "lessons", "step": 0, "steps": config.words.lessons, "right": right})
 
 
 def exported_weights(folder: Path, named: Iterable[str]) -> dict[str, Tensor]:

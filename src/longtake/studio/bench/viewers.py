@@ -177,7 +177,7 @@ def _joined(server: ServerProcess, take_id: str, receive: int | None = None) -> 
     if receive is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     raw.connect((place.hostname, place.port))
-    wire = connect(
+    connecting = connect(
         server.live_address,
         sock=raw,
         additional_headers=server.headers,
@@ -186,6 +186,7 @@ def _joined(server: ServerProcess, take_id: str, receive: int | None = None) -> 
         compression=None,
         close_timeout=0.2,
     )
+    wire: ClientConnection = connecting.__enter__()
     wire.send(json.dumps({"type": "session.start", "take_id": take_id, "role": "watch"}))
     return wire
 
