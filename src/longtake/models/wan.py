@@ -151,7 +151,7 @@ class WanTransformer(nn.Module):
         x = self.patchify(latents_BCTHW)
         embedding, time = self.condition_embedder(timestep_BT)
         x = self.through(range(len(self.blocks)), x, time, context, segment_BT, rule)
-        return self._unpatchify(self.head(x, embedding), grid)
+        return self.unpatchify(self.head(x, embedding), grid)
 
     def through(
         self,
@@ -213,7 +213,7 @@ class WanTransformer(nn.Module):
         x: Tensor = self.patch_embedding(latents_BCTHW)
         return x.permute(0, 2, 3, 4, 1).flatten(2, 3)
 
-    def _unpatchify(self, x: Tensor, grid: Grid) -> Tensor:
+    def unpatchify(self, x: Tensor, grid: Grid) -> Tensor:
         _, ph, pw = self.config.patch_size
         x = x.unflatten(-1, (ph, pw, -1)).unflatten(2, grid)
         return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)

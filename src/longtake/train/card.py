@@ -77,14 +77,10 @@ def _training(
 
 def _stages(recipe: MiniConfig) -> str:
     rows = [
-        f"| {s.name} | {s.steps:,} | {_lengths(s)} | {s.focus.tokens if s.focus else 'all'} | "
-        f"{_levels(s.levels)} | {s.causal:.0%} |"
+        f"| {s.name} | {s.steps:,} | {_lengths(s)} | {_levels(s.levels)} | {s.causal:.0%} |"
         for s in recipe.stages
     ]
-    head = (
-        "| stage | steps | clips a step, of latent frames | tokens a frame | levels | block-causal |\n"
-        "|---|---|---|---|---|---|"
-    )
+    head = "| stage | steps | clips a step, of latent frames | levels | block-causal |\n|---|---|---|---|---|"
     return "\n".join(["## Stages\n", head, *rows, ""])
 
 

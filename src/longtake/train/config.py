@@ -10,7 +10,6 @@ from longtake.train.recipe_file import Strict, check_choices
 
 __all__ = [
     "CropConfig",
-    "Focus",
     "LatentsConfig",
     "Length",
     "Levels",
@@ -104,10 +103,6 @@ class NoiseConfig(Strict):
     """Distribution of σ before the shift."""
     shift: PositiveFloat = 3.0
     """σ' = shift·σ / (1 + (shift−1)·σ)."""
-    least: Share = 0.0
-    """Lowest σ of a frame that is denoised."""
-    most: Share = 1.0
-    """Highest σ of a frame that is denoised."""
     light_share: Share = 0.5
     """Share of samples whose context is lightly noised instead of clean."""
     light_sigma: Share = 0.15
@@ -117,8 +112,6 @@ class NoiseConfig(Strict):
     def _known_modes(self) -> NoiseConfig:
         check_choices("noise.causal", self.causal, NOISE_MODES)
         check_choices("noise.bidirectional", self.bidirectional, NOISE_MODES[:-1])
-        if self.least >= self.most:
-            raise ValueError(f"noise.least {self.least} must be below noise.most {self.most}")
         return self
 
 
@@ -169,21 +162,6 @@ class OptimiserConfig(Strict):
     """Update at which an average of fixed decay begins; before, it is the weights themselves."""
 
 
-class Focus(Strict):
-    """Steps that train on some tokens of each frame, at noise through which a solid can be seen; see `focus.py`."""
-
-    tokens: PositiveInt
-    """Tokens of a frame that take part in such a step."""
-    share: Share = 0.5
-    """Share of such steps. The others take all tokens, at the noise in which a picture takes shape."""
-    most: Share = 0.8
-    """Highest σ of such a step."""
-    least: Share = 0.6
-    """Lowest σ of the other steps."""
-    chance: PositiveFloat = 1.3
-    """Above 1, so many of the tokens far from a solid come before some that are near one."""
-
-
 class Length(Strict):
     """A length of clips that some steps of a stage train on instead of the stage's own."""
 
@@ -214,8 +192,6 @@ class Stage(Strict):
     lr_end: NonNegativeFloat = 0.0
     noise: NoiseConfig | None = None
     """Noise of this stage, when it differs from the recipe's."""
-    focus: Focus | None = None
-    """Train on some tokens only; the set must know where the solids are."""
     others: tuple[Length, ...] = ()
     """Other lengths among the steps. Lengths that take turns are not forgotten; those of stages in a row are."""
 
@@ -249,8 +225,8 @@ class MiniConfig(Strict):
     crops: CropConfig = CropConfig()
     text: TextConfig = TextConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
-    shapes: NonNegativeFloat = 0.0
-    """Weight of the loss that asks what shape a token shows, in stages with a focus."""
+    shown: NonNegativeFloat = 0.0
+    """Weight of the loss that asks what each token shows, see `shown.py`; the set must be of toybox."""
     stages: tuple[Stage, ...]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on CUDA and on CPUs with AMX, float32 elsewhere."""

@@ -27,10 +27,10 @@ from longtake.train.config import MiniConfig, Stage
 from longtake.train.counters import normal, numbers
 from longtake.train.crops import Captions, caption_frames, crop_frames, draw_crops
 from longtake.train.device import Compute
-from longtake.train.focus import Chosen, SomeTokens, choose, patches, pick, split_noise
 from longtake.train.networks import Conditions, build_networks
 from longtake.train.noise import NoisePlan, draw_modes, draw_noise
 from longtake.train.preview import sample_sheet
+from longtake.train.shown import shown_shares
 from longtake.train.store import VALIDATION, LatentSet
 
 __all__ = ["Mini", "Sample", "masked_error", "teacher_mask"]
@@ -54,8 +54,8 @@ class Sample:
     """Block-causal or bidirectional."""
     teacher: bool
     """Whether clean copies of the frames serve as context."""
-    chosen: Chosen | None
-    """The tokens that take part; None: all."""
+    shown: Tensor | None
+    """What each token shows `[B, F, N, A]`; None where nobody asks."""
 
 
 class Noised(NamedTuple):
@@ -120,8 +120,8 @@ class Mini:
             conditions=self.networks.conditions(sample.captions),
             mask=block_causal_mask(clean.shape[2], self.config.block, device) if sample.causal else None,
         )
-        if sample.chosen is not None:
-            return self._focused(given, sample.chosen.to(device))
+        if sample.shown is not None and not sample.teacher:
+            return self._asked(given, sample.shown.to(device))
         velocity = (
             self._with_clean_past(clean, given, sample, step) if sample.teacher else self._velocity(given)
         )
@@ -133,9 +133,6 @@ class Mini:
         rng = numbers(config.seed, "batch", step)
         count, frames = stage.batch_size, stage.frames
         causal = bool(rng.random() < stage.causal)
-        focused = stage.focus is not None and bool(rng.random() < stage.focus.share)
-        if stage.focus:
-            noise = split_noise(noise, stage.focus, focused=focused)
         modes = draw_modes(rng, count, noise.causal if causal else noise.bidirectional, frames)
         plan = draw_noise(rng, modes, frames, config.block, noise)
         crops = draw_crops(rng, count, config.crops.weights, frames, config.block)
@@ -144,43 +141,42 @@ class Mini:
         index = crop_frames(rng, crops, batch.records, batch.latents.shape[2], frames, config.block)
         captions = caption_frames(rng, batch.records, index, ~plan.counts, config.block, config.text)
         row, column = torch.arange(count)[:, None], torch.from_numpy(index)
-        chosen = None
-        if stage.focus and focused:
-            if batch.shares is None or "teacher" in modes:
+        shown = None
+        if self.networks.shown is not None:
+            if batch.shares is None:
                 raise UserError(
-                    f"stage {stage.name} has a focus, which needs a set of toybox clips made by this version "
-                    "(longtake train latents) and no noise mode `teacher`; take the focus out or make the set anew"
+                    "the recipe asks what each token shows (shown), which needs a set of toybox clips made by this "
+                    "version (longtake train latents); set shown to 0 or make the set anew"
                 )
-            shares = batch.shares[row, :, column].transpose(1, 2)
-            chosen = choose(rng, shares, batch.records, self.grid, stage.focus)
+            shown = shown_shares(batch.shares[row, :, column].transpose(1, 2), batch.records, self.grid)
         return Sample(
             clean=batch.latents[row, :, column].transpose(1, 2).contiguous(),
             plan=plan,
             captions=captions,
             causal=causal,
             teacher=modes[0] == "teacher",
-            chosen=chosen,
+            shown=shown,
         )
 
-    def _focused(self, given: Noised, chosen: Chosen) -> Tensor:
-        """Error of the kept tokens, and of the shapes that they are taken for."""
-        rule = SomeTokens(
-            grid=self.grid, positions=tuple(range(given.noisy.shape[2])), kept=chosen.kept, mask=given.mask
-        )
+    def _asked(self, given: Noised, shown: Tensor) -> Tensor:
+        """Error of the velocity, and of what each token is said to show."""
+        assert self.networks.shown is not None
+        rule = self._rule(given)
         with self.compute.autocast():
-            velocity, middle = self.networks.some(given.noisy, 1000 * given.sigma, given.conditions, rule)
-        target = pick(patches(given.target, self.networks.transformer.config.patch_size), chosen.kept)
-        error = (velocity.float() - target).square().mean(dim=(2, 3))
-        loss = (error * given.counts).sum() / given.counts.sum()
-        if self.networks.shapes is None:
-            return loss
-        told: Tensor = self.networks.shapes(middle, chosen.shapes)
-        return loss + self.config.shapes * told
+            velocity, middle = self.networks.with_middle(
+                given.noisy, 1000 * given.sigma, given.conditions, rule
+            )
+        told: Tensor = self.networks.shown(middle, shown)
+        return masked_error(velocity, given.target, given.counts) + self.config.shown * told
+
+    def _rule(self, given: Noised) -> WholeClip:
+        return WholeClip(grid=self.grid, positions=tuple(range(given.noisy.shape[2])), mask=given.mask)
 
     def _velocity(self, given: Noised) -> Tensor:
-        rule = WholeClip(grid=self.grid, positions=tuple(range(given.noisy.shape[2])), mask=given.mask)
         with self.compute.autocast():
-            velocity: Tensor = self.networks(given.noisy, 1000 * given.sigma, given.conditions, rule)
+            velocity: Tensor = self.networks(
+                given.noisy, 1000 * given.sigma, given.conditions, self._rule(given)
+            )
         return velocity
 
     def _with_clean_past(self, clean: Tensor, given: Noised, sample: Sample, step: int) -> Tensor:

@@ -16,7 +16,7 @@ from longtake.models.text import TextEncoder, Tokens
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.train.config import MiniConfig
 from longtake.train.crops import Captions
-from longtake.train.focus import ShapeHead, SomeTokens, pick
+from longtake.train.shown import ShownHead
 
 __all__ = ["Conditions", "Networks", "build_networks"]
 
@@ -35,11 +35,11 @@ class Conditions(NamedTuple):
 class Networks(nn.Module):
     """Noisy latents, timesteps and captions to velocity."""
 
-    def __init__(self, transformer: WanTransformer, text: TextEncoder, shapes: bool = False) -> None:
+    def __init__(self, transformer: WanTransformer, text: TextEncoder, asked: bool = False) -> None:
         super().__init__()
         self.transformer = transformer
         self.text = text
-        self.shapes = ShapeHead(transformer.config.dim) if shapes else None
+        self.shown = ShownHead(transformer.config.dim) if asked else None
 
     def forward(
         self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: AttentionRule
@@ -51,19 +51,20 @@ class Networks(nn.Module):
         )
         return velocity
 
-    def some(
-        self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: SomeTokens
+    def with_middle(
+        self, latents_BCFhw: Tensor, timestep_BF: Tensor, conditions: Conditions, attention: AttentionRule
     ) -> tuple[Tensor, Tensor]:
-        """Velocity of the kept tokens `[B, F, K, ph·pw·C]`, and what they are in the middle `[B, F, K, M]`."""
+        """Velocity as `forward` gives it, and the tokens half-way through, `[B, F, N, M]`."""
         net = self.transformer
         text, segment = self._captions(conditions)
         context = net.text_context(text)
         embedding, time = net.condition_embedder(timestep_BF)
         half, depth = len(net.blocks) // 2, len(net.blocks)
-        x = pick(net.patchify(latents_BCFhw), attention.kept)
+        x = net.patchify(latents_BCFhw)
         middle = net.through(range(half), x, time, context, segment, attention)
         x = net.through(range(half, depth), middle, time, context, segment, attention)
-        return net.head(x, embedding), middle
+        grid = net.config.grid(*latents_BCFhw.shape[-2:])
+        return net.unpatchify(net.head(x, embedding), grid), middle
 
     def _captions(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
         """Embeddings `[B, S, L, D]` and, with more than one a sample, which one each frame reads."""
@@ -97,7 +98,7 @@ def build_networks(config: MiniConfig, latent_channels: int, words: Iterable[str
             WanConfig(**sizes, in_channels=latent_channels, out_channels=latent_channels, text_dim=text.dim)
         )
         initialise(transformer)
-        networks = Networks(transformer, text, shapes=config.shapes > 0)
+        networks = Networks(transformer, text, asked=config.shown > 0)
     return networks
 
 

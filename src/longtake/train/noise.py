@@ -38,15 +38,10 @@ class NoisePlan:
 
 
 def draw_sigma(rng: np.random.Generator, count: int, config: NoiseConfig) -> np.ndarray:
-    """`count` shifted noise levels, stratified: one from each of `count` equal shares of the distribution.
-
-    What lies outside `least` to `most` is squeezed into it, the order kept.
-    """
+    """`count` shifted noise levels, stratified: one from each of `count` equal shares of the distribution."""
     u = (rng.permutation(count) + rng.random(count)) / count
     if config.sigma == "logit_normal":
         u = 1 / (1 + np.exp(-_normal_quantile(u)))
-    low, high = (sigma / (config.shift - (config.shift - 1) * sigma) for sigma in (config.least, config.most))
-    u = low + (high - low) * u
     return config.shift * u / (1 + (config.shift - 1) * u)
 
 

@@ -60,7 +60,7 @@ def train_mini(
         if resume and not run.resume():
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from and restart_from.is_dir():
-            fresh = {name: value.detach() for name, value in run.named.items() if name.startswith("shapes.")}
+            fresh = {name: value.detach() for name, value in run.named.items() if name.startswith("shown.")}
             run.begin_with(fresh | exported_weights(restart_from, run.named), restart_from)
         elif restart_from:
             run.restart_from(restart_from)

@@ -13,7 +13,17 @@ from longtake.world.events import Event
 from longtake.world.layout import Layout, sample_camera, sample_layout
 from longtake.world.leg import sample_leg
 from longtake.world.solid import Leg, Solid, Tint
-from longtake.world.vocabulary import COLOURS, GROUNDS, LEVELS, MATERIALS, MOTIONS, SHAPES, SIZES, SPLITS
+from longtake.world.vocabulary import (
+    COLOURS,
+    GROUNDS,
+    LEVELS,
+    MATERIALS,
+    MOTIONS,
+    SHAPES,
+    SIZES,
+    SPLITS,
+    TRAVELLING,
+)
 
 INCIDENTS = 0.35
 """Share of the scenes of level 3 in which something happens."""
@@ -120,7 +130,19 @@ def _stationary(seed: int, level: int, split: str, *, calm: bool) -> Scene:
         seed=seed,
         level=level,
     )
-    return replace(scene, ground_turn=0.0, ground_shift=(0.0, 0.0), light=LIGHT) if calm else scene
+    return _settled(scene) if calm else scene
+
+
+def _settled(scene: Scene) -> Scene:
+    """The same scene with one light and one ground, and every solid on the ground in the middle of its path."""
+    solids = tuple(
+        replace(solid, legs=tuple(_from_the_middle(leg) for leg in solid.legs)) for solid in scene.solids
+    )
+    return replace(scene, solids=solids, ground_turn=0.0, ground_shift=(0.0, 0.0), light=LIGHT)
+
+
+def _from_the_middle(leg: Leg) -> Leg:
+    return replace(leg, hop_phase=0.0, phase=0.0 if leg.motion in TRAVELLING else leg.phase)
 
 
 def sample_scene(
@@ -134,8 +156,8 @@ def sample_scene(
 ) -> Scene:
     """Draw a scene; same arguments, same scene.
 
-    `calm` leaves to chance only what words can tell: places, speeds, light and view are those in the middle of their
-    ranges, so that scenes with the same words look much the same.
+    `calm` leaves to chance only what words can tell: speeds, light and view are those in the middle of their ranges and
+    paths begin in their middle, so that scenes with the same words look much the same.
 
     `event` "colour" or "motion" lets one solid change at `event_at` seconds; the scene up to then is the one
     without it. At level 3 without `event`, some scenes have an event of some kind in their first seconds.
