@@ -175,14 +175,14 @@ def test_the_shipped_reader_reads_the_ground_of_true_renderings() -> None:
 @shipped
 def test_the_shipped_reader_names_shapes_only_once_they_have_passed_the_gate() -> None:
     reader, right, asked = Reader.load(), 0, 0
-    for window in draw_windows(WindowDraw(split="held_out"), CONFIG, seed=5, count=12):
+    for window in draw_windows(WindowDraw(split="held_out"), CONFIG, seed=5, count=40):
         reading = reader.read(window.frames)
         for k in np.flatnonzero(window.labels.shape >= 0):
             solid = reading.solid(CONFIG.colours[k])
             shape = UNKNOWN if solid is None else solid.shape
             right += shape == dict(CONFIG.answers)["shape"][window.labels.shape[k]]
             asked += 1
-    assert right >= asked - 1 if "shape" in reader.trust.reported else right == 0, (
+    assert right >= 0.93 * asked if "shape" in reader.trust.reported else right == 0, (
         f"{right} of {asked} shapes"
     )
 

@@ -21,7 +21,7 @@ from longtake.cli.first_clip import FirstClip
 from longtake.cli.meter import Meter, process_age
 from longtake.cli.progress import ProgressLine
 from longtake.cli.request import Request
-from longtake.cli.signals import Stopped
+from longtake.cli.signals import Stopped, heed
 from longtake.cli.signing import Signing
 from longtake.cli.summary import ReceiptBook, Summary
 from longtake.cli.warn import warn_of_unknown_words
@@ -68,6 +68,7 @@ class Generation:
     def run(self) -> None:
         request = self.request
         pipe = self._load()
+        heed()
         self.startup = process_age()
         warn_of_unknown_words(pipe, request.timeline)
         writer = FragmentedMp4Writer(request.out, request.form, overwrite=request.force)
@@ -140,6 +141,7 @@ class Generation:
         try:
             with writer, line, held(take):
                 for made in chunks:
+                    heed()
                     chunk = into(writer, take, made)
                     self.recording += [made.recording] if isinstance(made, Recorded) else []
                     self.receipts.add(chunk.receipts)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_told: list[int] = []
 
 
 class Stopped(BaseException):
@@ -26,6 +27,7 @@ class Stopped(BaseException):
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Raise `Stopped` in the main thread at the first signal; others are ignored while files close."""
+    _told.clear()
     before = {signum: signal.signal(signum, _stop) for signum in SIGNALS}
     try:
         yield
@@ -34,7 +36,14 @@ def stop_on_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
+def heed() -> None:
+    """Raise `Stopped` when it was told and got lost: what it interrupts, such as an import, may swallow it."""
+    if _told:
+        raise Stopped(_told[0])
+
+
 def _stop(signum: int, _frame: FrameType | None) -> None:
+    _told.append(signum)
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped(signum)

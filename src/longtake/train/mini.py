@@ -142,7 +142,7 @@ class Mini:
         captions = caption_frames(rng, batch.records, index, ~plan.counts, config.block, config.text)
         row, column = torch.arange(count)[:, None], torch.from_numpy(index)
         shown = None
-        if self.networks.shown is not None:
+        if self.config.shown:
             if batch.shares is None:
                 raise UserError(
                     "the recipe asks what each token shows (shown), which needs a set of toybox clips made by this "
