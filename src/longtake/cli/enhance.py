@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from longtake.cli import options
-from longtake.cli.signals import Stopped
+from longtake.cli.signals import Stopped, heed
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class _Enhancing:
         return None
 
     def _write(self, writer: FragmentedMp4Writer, frames: Any) -> None:
+        heed()
         try:
             writer.write(frames)
         except OSError as error:

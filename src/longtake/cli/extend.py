@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from longtake.cli import options
-from longtake.cli.signals import Stopped
+from longtake.cli.signals import Stopped, heed
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ class _Extending:
                 return
 
     def _write(self, writer: FragmentedMp4Writer, frames: Any) -> None:
+        heed()
         try:
             writer.write(frames)
         except OSError as error:

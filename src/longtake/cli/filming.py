@@ -10,6 +10,7 @@ from typing import Any
 
 from longtake.chunk import Chunk
 from longtake.cli.opening import Opening
+from longtake.cli.signals import heed
 from longtake.cli.signing import Signing
 from longtake.errors import UserError
 from longtake.journal import Recorded, RecordedTake
@@ -25,6 +26,7 @@ def held(take: Take | RecordedTake) -> AbstractContextManager[object]:
 
 def into(writer: FragmentedMp4Writer, take: Take | RecordedTake, made: Chunk | Recorded) -> Chunk:
     """Write what a take has made into the file. Raises UserError when that fails; what is recorded stays."""
+    heed()
     try:
         if isinstance(made, Chunk):
             writer.write(made.frames)

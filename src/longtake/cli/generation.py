@@ -141,7 +141,6 @@ class Generation:
         try:
             with writer, line, held(take):
                 for made in chunks:
-                    heed()
                     chunk = into(writer, take, made)
                     self.recording += [made.recording] if isinstance(made, Recorded) else []
                     self.receipts.add(chunk.receipts)
