@@ -16,7 +16,7 @@ from longtake.sampling import Sampler
 from longtake.sampling.few_step import FewStep
 from longtake.sampling.given import steps_from
 from longtake.slots import Slot
-from longtake.slots.clip import Clip
+from longtake.slots.clip import Clip, tail
 from longtake.slots.first_frame import FirstFrame
 from longtake.slots.pictures import Pictures
 from longtake.slots.source import Source, SourceRule
@@ -49,8 +49,7 @@ class Filling:
         if clip is not None:
             if image is not None or video is not None or strength is not None:
                 raise UserError("a clip to go on from and an image or a video given; give one of them")
-            lengths = check_takes_clip(self.preset)
-            return (Clip.encode(self._pictures(clip)[0], self.codec, lengths),)
+            return (Clip.encode(self.end_of(clip), self.codec),)
         check_has_image(self.preset, first=image is not None, last=last_image is not None)
         if image is not None and video is not None:
             raise UserError("both an image and a video given; give one of them")
@@ -59,6 +58,13 @@ class Filling:
         if image is not None:
             return (self._from_image(image, last_image),)
         return () if video is None else (self._source(video, strength),)
+
+    def end_of(self, clip: VideoInput) -> Picture:
+        """The last pictures of a clip that a take goes on from, in the take's size: `[T, H, W, 3]`.
+
+        Raises UserError for one that is too short, and for a model that takes none.
+        """
+        return tail(self._pictures(clip)[0], check_takes_clip(self.preset), self.codec.temporal_stride)
 
     def refill(self, snapshot: Snapshot, video: VideoInput | None) -> tuple[Slot, ...]:
         """The slots of a snapshot. A file is opened again where it was; a live source goes on with `video`."""

@@ -16,7 +16,7 @@ from longtake.director import Director
 from longtake.engine import Engine, TakeState
 from longtake.errors import UserError
 from longtake.filling import Filling
-from longtake.footage import ImageInput, VideoInput
+from longtake.footage import ImageInput, Picture, VideoInput
 from longtake.loaded import Loaded
 from longtake.memory.chosen import check_anchors
 from longtake.methods import Kind
@@ -97,6 +97,13 @@ class Pipeline(Loaded):
             on_step=self._on_step(callback_on_step_end),
             decode_beside=self._decodes_beside(decode_beside),
         )
+
+    def end_of(self, clip: VideoInput, settings: Settings | None = None) -> Picture:
+        """The last pictures of a clip that `stream` would go on from, scaled and cut: `uint8 [T, H, W, 3]`.
+
+        Raises UserError for one that is too short, and for a model that takes none.
+        """
+        return self._filling(settings or Settings()).end_of(clip)
 
     def restore(
         self, snapshot: Snapshot, *, video: VideoInput | None = None, decode_beside: bool | None = None

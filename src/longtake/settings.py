@@ -119,8 +119,14 @@ class Settings:
             )
         if self.steps is not None:
             raise UserError(f"{preset.name!r} has no step list; give num_inference_steps instead of steps")
-        count = spec.num_inference_steps if self.num_inference_steps is None else self.num_inference_steps
-        return FlowODE(num_inference_steps=count, shift=shift, order=spec.order)
+        if self.num_inference_steps is not None:  # of every block
+            return FlowODE(num_inference_steps=self.num_inference_steps, shift=shift, order=spec.order)
+        return FlowODE(
+            num_inference_steps=spec.num_inference_steps,
+            shift=shift,
+            order=spec.order,
+            first_num_inference_steps=spec.first_num_inference_steps,
+        )
 
     def _ddim(self, preset: Preset, spec: DdimSpec) -> Ddim:
         if self.steps is not None:

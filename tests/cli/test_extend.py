@@ -56,6 +56,22 @@ def test_the_same_seed_goes_on_alike_and_the_video_can_be_left_out(run, tiny: Pa
     assert len(read_video("a.mp4")[0]) == 10
 
 
+def test_its_take_is_recorded_from_the_last_frames_of_the_video_on(run, tiny: Path, clip: Path) -> None:
+    options = ("--seconds", 2, "--model", tiny, "--seed", 4, "--quiet", "--no-provenance")
+    summary = json.loads(run("extend", clip, PROMPT, *options, "--json", "--only-new").stdout)
+    id = summary["take_id"]
+    [take] = [take for take in json.loads(run("takes", "list", "--json").stdout) if take["id"] == id]
+    assert (take["frames"], take["status"]) == (13 + 16, "finished")
+    assert run("takes", "replay", id, "--verify").code == 0
+    run("takes", "export", id, "--out", "export.mp4")
+    assert read_video("export.mp4")[0].shape == (29, 16, 32, 3)
+    unrecorded = run(
+        "extend", clip, PROMPT, *options, "--no-journal", "--out", "b.mp4", "--only-new", "--json"
+    )
+    assert json.loads(unrecorded.stdout)["take_id"] is None
+    assert Path("b.mp4").read_bytes() == Path("extended.mp4").read_bytes()
+
+
 def test_it_goes_on_as_streamingt2v_when_asked(run, remembering: Path, clip: Path) -> None:
     options = ("--seconds", 2, "--model", remembering, "--quiet", "--json")
     outcome = run("extend", clip, PROMPT, *options, "--method", "streamingt2v")

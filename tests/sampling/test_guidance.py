@@ -32,3 +32,20 @@ def test_one_batch_equals_two_passes(config: WanConfig) -> None:
     plain, null = model(latents, timestep, prompt), model(latents, timestep, negative)
     assert (plain - null).abs().max() > 0.1
     torch.testing.assert_close(got, null + 3.0 * (plain - null), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_below_a_noise_level_the_text_alone_is_followed() -> None:
+    model = tiny_transformer(TINY_WAN)
+    generator = torch.Generator().manual_seed(0)
+    prompt, negative = (
+        model.text_context(torch.randn(1, 5, TINY_WAN.text_dim, generator=generator)) for _ in range(2)
+    )
+    latents = torch.randn(1, TINY_WAN.in_channels, 2, 4, 6, generator=generator)
+    denoise = guided(model, prompt, negative, 3.0, until=0.55)
+    everywhere = guided(model, prompt, negative, 3.0)
+    for level, guides in ((500.0, False), (549.0, False), (550.0, True), (900.0, True)):
+        timestep = torch.tensor([[level, 0.0]])  # the noisiest frame decides
+        plain, led = model(latents, timestep, prompt), everywhere(latents, timestep)
+        assert (plain - led).abs().max() > 0.1
+        assert torch.equal(denoise(latents, timestep), led if guides else plain)

@@ -216,3 +216,18 @@ def test_the_error_of_the_ode_falls_with_the_order_of_its_steps(order: int) -> N
 def test_an_unknown_order_of_the_ode_is_refused() -> None:
     with pytest.raises(UserError, match="order 3"):
         FlowODE(num_inference_steps=4, shift=3.0, order=3)
+
+
+def test_the_first_block_may_have_more_steps_along_the_ode() -> None:
+    sampler = FlowODE(num_inference_steps=2, shift=3.0, first_num_inference_steps=5)
+    for frames, count in ((range(3), 5), (range(3, 6), 2)):
+        levels: list[float] = []
+
+        def denoise(x: torch.Tensor, timestep: torch.Tensor, levels: list[float] = levels) -> torch.Tensor:
+            levels.append(float(timestep[0, 0]))
+            return 0.1 * x
+
+        got = sampler.advance(denoise, CounterNoise(1), frames, SHAPE)
+        plain = FlowODE(num_inference_steps=count, shift=3.0)
+        assert len(levels) == count
+        assert torch.equal(got, plain.advance(denoise, CounterNoise(1), frames, SHAPE))

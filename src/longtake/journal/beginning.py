@@ -20,10 +20,8 @@ from longtake.journal.founding import found
 from longtake.journal.rows import CueRow
 from longtake.journal.tape import Tape
 from longtake.media import VideoFormat, encode_fragment
-from longtake.models.intake import check_takes_clip
 from longtake.pipeline import Pipeline
 from longtake.settings import Settings
-from longtake.slots.clip import tail
 from longtake.timeline import Timeline
 
 
@@ -63,7 +61,7 @@ class Beginning:
         rate = Fraction(form.fps)
         picture = None if image is None else read_image(image)
         source, tape = (None, None) if video is None else _source(video, pipe.fps, width, height)
-        kept = None if clip is None else _kept_of(clip, pipe, settings, width, height)
+        kept = None if clip is None else pipe.end_of(clip, settings)
         take = pipe.stream(
             timeline,
             seed=seed,
@@ -116,12 +114,3 @@ def _source(video: VideoInput, fps: int, width: int, height: int) -> tuple[Sourc
         source, pictures = None, read_frames(video)
     fitted = (cover(picture, width, height) for picture in pictures)
     return source, Tape(iter(()), fitted, end=0)
-
-
-def _kept_of(clip: VideoInput, pipe: Pipeline, settings: Settings, width: int, height: int) -> Picture:
-    """The end of a clip as the take uses it: `[T, H, W, 3]`, in the take's size."""
-    lengths = check_takes_clip(settings.applied(pipe.preset))
-    pictures = (
-        VideoFile.open(clip).frames(pipe.fps) if isinstance(clip, str | os.PathLike) else read_frames(clip)
-    )
-    return tail((cover(picture, width, height) for picture in pictures), lengths, pipe.codec.temporal_stride)

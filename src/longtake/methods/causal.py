@@ -65,7 +65,8 @@ class Causal:
         last = dict[int, KeyValue]()
         keeps = isinstance(self.policy.context, NoPass)
         predict = predictor(self.backbone, kv.rule(last.__setitem__ if keeps else None))
-        velocity = guided(predict, conditions.text, conditions.null_text, self.guidance_scale)
+        text, null_text, until = conditions.text, conditions.null_text, self.policy.guidance_until
+        velocity = guided(predict, text, null_text, self.guidance_scale, until=until)
         latents = self.sampler.advance(velocity, noise, plan.denoise, state.latent_shape, on_step, given)
         if last:
             cast(KeepingMemory, state.memory).keep(plan.denoise, list(last.values()))

@@ -125,6 +125,8 @@ class Policy(Data):
     """Latent frames of the clips that it was trained on, when it can make more but grows worse."""
     guidance_scale: PositiveFloat = 1.0
     """Strength of classifier-free guidance; 1 is off."""
+    guidance_until: float = Field(default=0.0, ge=0, lt=1)
+    """Noise level σ below which guidance is left out; 0: nowhere."""
     sampler: SamplerSpec
     """From noise to clean latents."""
     first_frame: FirstFrameEntry | None = None
@@ -186,6 +188,14 @@ class Policy(Data):
             raise ValueError(f"window {self.window.kind!r} has no cache; leave context out")
         if isinstance(self.sampler, StreamBatchSpec) and not isinstance(self.context, NoPass):
             raise ValueError("a stream batch remembers what it denoises; use context 'none'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_guidance(self) -> Self:
+        if self.guidance_until and (self.kind != "causal" or isinstance(self.context, NoPass)):
+            raise ValueError(
+                "guidance_until is known to causal policies with a clean pass alone; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -31,6 +31,8 @@ class OdeSpec(Data):
     shift: PositiveFloat
     order: Literal[1, 2] = 1
     """1: Euler's steps. 2: Adams and Bashforth's, closer to the curve with few steps."""
+    first_num_inference_steps: PositiveInt | None = None
+    """Steps of the take's first block, which has no past to lean on; as many as the others unless given."""
 
 
 class Listed(Data):

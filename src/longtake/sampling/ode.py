@@ -29,10 +29,13 @@ class FlowODE:
     """Shift of the schedule; belongs to the checkpoint."""
     order: int = 1
     """1: Euler. 2: the step before counts too; the first step, which has none, is Euler's."""
+    first_num_inference_steps: int | None = None
+    """Those of the block at the beginning of the take, where it has a number of its own."""
 
     def __post_init__(self) -> None:
-        if self.num_inference_steps < 1:
-            raise UserError(f"num_inference_steps {self.num_inference_steps} must be at least 1")
+        for count in (self.num_inference_steps, self.first_num_inference_steps):
+            if count is not None and count < 1:
+                raise UserError(f"num_inference_steps {count} must be at least 1")
         if self.order not in (1, 2):
             raise UserError(f"order {self.order} of the ODE's steps is not known; use 1 or 2")
 
@@ -49,7 +52,8 @@ class FlowODE:
         x = given.start(noise(Purpose.INITIAL, frames, 0, shape))
         if given.known == len(frames):
             return x
-        sigmas = given.graded(FlowSchedule(self.shift).uniform(self.num_inference_steps))
+        count = self.num_inference_steps if frames[0] else self.first_num_inference_steps
+        sigmas = given.graded(FlowSchedule(self.shift).uniform(count or self.num_inference_steps))
         before: tuple[Tensor, float] | None = None
         for step, (sigma, following) in enumerate(pairwise(sigmas)):
             velocity = denoise(x, given.timestep(1000 * sigma, len(frames), x.device)).float()

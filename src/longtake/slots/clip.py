@@ -33,9 +33,8 @@ class Clip:
     num_frames = None
 
     @classmethod
-    def encode(cls, pictures: Iterable[Picture], codec: Codec, lengths: ClipLengths) -> Clip:
-        """Encode the end of a clip whose pictures have the take's size. Raises UserError for one that is too short."""
-        frames = tail(pictures, lengths, codec.temporal_stride)
+    def encode(cls, frames: Picture, codec: Codec) -> Clip:
+        """Encode what `tail` has left of a clip."""
         device = next(codec.parameters()).device
         latents = codec.encode(torch.from_numpy(frames)[None].to(device), codec.start())
         return cls(latents=latents.to("cpu", torch.float32))
