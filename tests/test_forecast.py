@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
 import torch
+from torch import nn
 
+from longtake import fitting
 from longtake import forecast as module
 from longtake.errors import UserError
-from longtake.forecast import check_memory, choose, floor, forecast
+from longtake.fitting import check_memory, choose
+from longtake.forecast import floor, forecast
 from longtake.measure.memory_need import memory_need
 from longtake.models.hub import look_up, presets
 from longtake.models.network import TextNetwork
 from longtake.models.plan import GIB, PROFILES, RESIDENT
 from longtake.models.text_weights import reading_dtype
 from longtake.models.wan import WanTransformer
+from tests.tiny import tiny_folder, tiny_memories, tiny_pipeline
 
 CPU = torch.device("cpu")
 
@@ -39,6 +46,18 @@ def test_sizes_of_networks_are_those_of_the_class(name: str) -> None:
     assert network.parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
+def test_memories_beside_a_transformer_are_counted(tmp_path: Path) -> None:
+    size = {"width": 32, "height": 16, "dtype": torch.float32, "device": CPU}
+    pipe = tiny_pipeline()
+    plain = forecast(look_up(str(tiny_folder(tmp_path / "plain", pipe))), **size)
+    pipe.memories = tiny_memories(pipe)
+    remembering = forecast(look_up(str(tiny_folder(tmp_path / "remembering", pipe))), **size)
+    networks = [cast(nn.Module, network) for network in (pipe.memories.cam, pipe.memories.apm)]
+    count = sum(parameter.numel() for network in networks for parameter in network.parameters())
+    assert count > 1000
+    assert remembering.weights - plain.weights == 4 * count
+
+
 def test_every_profile_after_the_plain_one_needs_no_more() -> None:
     plan = forecast(look_up("mini"), width=96, height=96, dtype=torch.float32, device=CPU)
     assert all(plan.under(profile).peak <= plan.peak for profile in PROFILES)
@@ -55,7 +74,7 @@ def test_the_first_profile_that_fits_is_chosen_and_the_smallest_when_none_does()
 
 
 def test_a_picture_for_which_memory_does_not_suffice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "free_bytes", lambda device: 16 * GIB)
+    monkeypatch.setattr(fitting, "free_bytes", lambda device: 16 * GIB)
     with pytest.raises(
         UserError, match=r"mini at 9600x9600 needs about \d+\.\d GiB .* 16\.0 GiB are free; use a smaller"
     ):
@@ -64,7 +83,7 @@ def test_a_picture_for_which_memory_does_not_suffice_is_refused(monkeypatch: pyt
 
 
 def test_without_doubt_no_plan_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "forecast", None)
+    monkeypatch.setattr(fitting, "forecast", None)
     size = {"width": 96, "height": 96, "dtype": torch.float32}
     assert choose(look_up("mini"), device=CPU, **size) is RESIDENT
     assert 0 < floor(look_up("mini"), **size) < GIB

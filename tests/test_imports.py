@@ -32,6 +32,7 @@ TAKES = {
     "decoding",
     "filling",
     "forecast",
+    "fitting",
     "output",
     "adapters",
     "loaded",

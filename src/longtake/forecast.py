@@ -1,4 +1,4 @@
-"""How much memory a model will need at a size, said before anything is loaded: `doctor` shows it, `generate` obeys it.
+"""How much memory a model will need at a size, said before anything is loaded; `fitting` decides by it.
 
 Bytes follow from the sizes of the networks, the preset's policy and the picture: weights and caches are counted, passes
 of the transformer and the codec are run on tensors without contents. Nothing is read but configs.
@@ -6,18 +6,18 @@ of the transformer and the codec are run on tensors without contents. Nothing is
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from longtake.errors import UserError
 from longtake.memory.build import cache_shape, planned_bytes
 from longtake.models.attention import Grid
 from longtake.models.codec import Codec
 from longtake.models.codecs import CodecChoice, blank_codec, codec_part, spatial_stride
-from longtake.models.device import compute_device, compute_dtype, free_bytes, halves_on_cpu
+from longtake.models.device import halves_on_cpu
 from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
@@ -28,9 +28,12 @@ from longtake.models.network import Network, TextNetwork
 from longtake.models.parts import PartName
 from longtake.models.passes import IMAGE_TOKENS, pass_bytes
 from longtake.models.patch_codec import PatchCodec
-from longtake.models.plan import GIB, PROFILES, RESIDENT, CodecNeed, MemoryPlan, Profile, Weights
+from longtake.models.plan import CodecNeed, MemoryPlan, Weights
 from longtake.models.quantise import available
 from longtake.models.steps import Listed, RollingSpec, StreamBatchSpec
+from longtake.models.streaming.apm import ApmNetwork
+from longtake.models.streaming.config import ApmConfig, CamConfig
+from longtake.models.streaming.networks import short_term
 from longtake.models.text import MAX_LENGTH
 from longtake.models.text_weights import reading_dtype
 from longtake.models.tiled_codec import Tiling
@@ -39,9 +42,6 @@ from longtake.models.unet.plan import streaming_need
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
-
-SURELY_ENOUGH = 0.15
-"""Weights and past below this share of the free memory leave no doubt that the rest fits too."""
 
 
 def forecast(
@@ -74,7 +74,7 @@ def forecast(
     return MemoryPlan(
         blocks=sizes.num_layers * sizes.block_parameters * item,
         matrices=sizes.num_layers * sizes.block_parameters,
-        outer=sizes.outer_parameters * item,
+        outer=sizes.outer_parameters * item + _memories(checkpoint) * item,
         layers=sizes.num_layers,
         kv=planned_bytes(policy, config, grid, dtype),
         context=2 * prompts * sizes.num_layers * (length + _image_tokens(config)) * sizes.dim * item,
@@ -150,87 +150,6 @@ def floor(checkpoint: Checkpoint, *, width: int, height: int, dtype: torch.dtype
     return past + _sizes(config).parameters * dtype.itemsize
 
 
-def choose(
-    checkpoint: Checkpoint,
-    *,
-    width: int,
-    height: int,
-    dtype: torch.dtype,
-    device: torch.device,
-    codec: CodecChoice = "full",
-) -> Profile:
-    """The fastest profile that fits here; the plain one where there is no doubt, without a plan."""
-    free = free_bytes(device)
-    if checkpoint.preset.architecture == "unet":
-        return RESIDENT  # it knows no other
-    if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
-        return RESIDENT
-    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device, codec=codec)
-    return plan.best(free, formats(device)).profile
-
-
-def profile_named(name: str) -> Profile:
-    """The profile of that name; UserError for one that is not known."""
-    known = {profile.name: profile for profile in PROFILES}
-    if name not in known:
-        raise UserError(f"profile {name!r} is unknown; use one of {', '.join(known)}")
-    return known[name]
-
-
-def profile_for(
-    checkpoint: Checkpoint,
-    name: str | None,
-    dtype: torch.dtype,
-    device: torch.device,
-    codec: CodecChoice = "full",
-) -> Profile:
-    """The profile of that name, or the one that fits here, with a warning when that is not the plain one.
-
-    Raises UserError for a name that is not known.
-    """
-    if name is not None:
-        return profile_named(name)
-    native = checkpoint.preset.native
-    size = {"width": native.width, "height": native.height}
-    chosen = choose(checkpoint, **size, dtype=dtype, device=device, codec=codec)
-    if chosen is not RESIDENT:
-        warnings.warn(
-            f"{checkpoint.preset.name} does not fit here as a whole; it runs under the profile {chosen.name!r} "
-            f"(`longtake doctor --model {checkpoint.preset.name}` says what that means)",
-            stacklevel=3,
-        )
-    return chosen
-
-
-def check_memory(
-    checkpoint: Checkpoint,
-    *,
-    width: int,
-    height: int,
-    codec: CodecChoice = "full",
-    profile: str | None = None,
-) -> None:
-    """Refuse a take for which the memory of this machine does not suffice, before anything is loaded (UserError).
-
-    profile: the one that is asked for; the best that there is unless given. The whole plan is made only where it
-    could come to that.
-    """
-    device, dtype = compute_device(), compute_dtype().dtype
-    free = free_bytes(device)
-    if floor(checkpoint, width=width, height=height, dtype=dtype) < free * SURELY_ENOUGH:
-        return
-    plan = forecast(checkpoint, width=width, height=height, dtype=dtype, device=device, codec=codec)
-    plan = plan.best(free, formats(device)) if profile is None else plan.under(profile_named(profile))
-    if plan.fits(free):
-        return
-    name, size = checkpoint.preset.name, f"{width}x{height}"
-    raise UserError(
-        f"{name} at {size} needs about {plan.peak / GIB:.1f} GiB of memory (weights {plan.weights / GIB:.1f}, past "
-        f"{plan.kv / GIB:.1f}, decoding {plan.vae / GIB:.1f}) and {free / GIB:.1f} GiB are free; use a smaller size, "
-        f"and `longtake doctor --model {name} --size {size}` to see what fits"
-    )
-
-
 def _work(preset: Preset, config: WanConfig, grid: Grid, length: int, dtype: torch.dtype) -> int:
     """The largest pass: over the frames that are denoised together, beside all that they see."""
     policy = preset.policy
@@ -299,6 +218,17 @@ def _config(checkpoint: Checkpoint, name: PartName) -> dict[str, Any] | None:
     place = checkpoint.parts.get(name)
     path = Path() if place is None else place.path / "config.json"
     return read_json(path) if path.is_file() else None
+
+
+def _memories(checkpoint: Checkpoint) -> int:
+    """Parameters of the short- and long-term memories beside the transformer."""
+    cam, apm = _config(checkpoint, "cam"), _config(checkpoint, "apm")
+    with torch.device("meta"):
+        networks = [
+            *([] if cam is None else [cast(nn.Module, short_term(CamConfig.from_dict(cam)))]),
+            *([] if apm is None else [ApmNetwork(ApmConfig.from_dict(apm))]),
+        ]
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def _image_tokens(config: WanConfig) -> int:

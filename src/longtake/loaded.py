@@ -15,7 +15,7 @@ from longtake.enhance.enhancement import Enhancement
 from longtake.enhance.enhancer import Enhancer
 from longtake.enhance.settings import EnhanceSettings
 from longtake.errors import UserError
-from longtake.forecast import profile_for
+from longtake.fitting import profile_for
 from longtake.models.clip_text import ClipTextEncoder
 from longtake.models.codec import Codec, frames_for_latents
 from longtake.models.codecs import CodecChoice, codec_part

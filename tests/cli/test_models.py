@@ -92,7 +92,7 @@ def test_a_model_in_the_package_needs_no_download(run) -> None:
 
 
 def test_generate_without_a_network_says_what_to_fetch_and_how(run, monkeypatch) -> None:
-    monkeypatch.setattr("longtake.forecast.check_memory", lambda *_, **__: None)
+    monkeypatch.setattr("longtake.cli.generation.check_memory", lambda *_, **__: None)
     monkeypatch.setattr("longtake.models.download._check_room", lambda *_: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     outcome = run("generate", "a red cube", "--model", "causvid")

@@ -84,6 +84,7 @@ def test_a_policy_survives_being_written_and_read() -> None:
         ({"sampler": CAUSAL["sampler"] | {"steps": [1000.5, 3]}}, "at most 1000"),  # type: ignore[operator]
         ({"window": {"kind": "ema-sink", "frames": 12, "sink": 3, "alpha": 1.0}}, "less than 1"),
         ({"position": {"kind": "sideways"}}, "position"),
+        ({"guidance_until": 0.5, "context": {"kind": "none"}}, "guidance_until"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(change: dict[str, Any], message: str) -> None:

@@ -25,7 +25,7 @@ from longtake.cli.signals import Stopped, heed
 from longtake.cli.signing import Signing
 from longtake.cli.summary import ReceiptBook, Summary
 from longtake.cli.warn import warn_of_unknown_words
-from longtake.forecast import check_memory
+from longtake.fitting import check_memory
 from longtake.journal import Library, Recorded, RecordedTake
 from longtake.media import FragmentedMp4Writer
 from longtake.models.backends import attention_backend

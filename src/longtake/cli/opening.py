@@ -57,7 +57,7 @@ class Opening:
     @classmethod
     def read(cls, checkpoint: Checkpoint, profile: str | None, codec: str, loras: Sequence[str]) -> Opening:
         """Check `--profile`, `--codec` and `--lora` before anything is loaded (UserError)."""
-        from longtake.forecast import profile_named
+        from longtake.fitting import profile_named
         from longtake.models.codecs import codec_part
 
         if profile is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from longtake.forecast import forecast, profile_for
+from longtake.fitting import profile_for
+from longtake.forecast import forecast
 from longtake.measure.streaming_step import narrowed
 from longtake.models.hub import look_up
 from longtake.models.plan import RESIDENT
