@@ -15,8 +15,9 @@ from longtake.train.distil.clips import Clips
 from longtake.train.distil.dmd import Matching
 from longtake.train.distil.self_forcing import SelfForcing
 from longtake.train.distributed import Group, join
-from longtake.train.loop import Cadence, Recipe, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.mini import Mini
+from longtake.train.recipe import Recipe
 from longtake.train.sharding import shard_all
 from tests.train.distil.toys import COMPUTE, config, roles
 from tests.train.sets import WORDS, tiny_config

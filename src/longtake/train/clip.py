@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Stage, Strict
 from longtake.train.counters import numbers
-from longtake.train.loop import Cadence, Report, Run
+from longtake.train.loop import Cadence, Run
+from longtake.train.recipe import Report
 from longtake.world.captions import caption
 from longtake.world.clip import MiniClip, MiniClipNet
 from longtake.world.corrupt import soften

@@ -33,9 +33,10 @@ from longtake.train.config import OptimiserConfig, Share, Stage, Strict, Transfo
 from longtake.train.counters import normal, numbers
 from longtake.train.device import Compute, choose_compute
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig
-from longtake.train.loop import Cadence, Report, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.networks import initialise
 from longtake.train.preview import sheet
+from longtake.train.recipe import Report
 from longtake.train.recipe_file import load_config
 from longtake.train.store import VALIDATION, ClipRecord, LatentSet
 
@@ -96,7 +97,7 @@ class Transformer(nn.Module):
 
 
 class Enhance:
-    """The recipe. See `loop.Recipe`."""
+    """The recipe. See `recipe.Recipe`."""
 
     def __init__(self, recipe: EnhanceRecipe, data: Path, text: TextEncoder, compute: Compute) -> None:
         self.recipe, self.folder, self.compute = recipe, data, compute

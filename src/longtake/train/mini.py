@@ -75,7 +75,7 @@ class Noised(NamedTuple):
 
 
 class Mini:
-    """The recipe. See `loop.Recipe`."""
+    """The recipe. See `recipe.Recipe`."""
 
     def __init__(
         self, config: MiniConfig, data: Path, words: Sequence[str], compute: Compute, parts: int = 1

@@ -21,9 +21,10 @@ from longtake.models.patch_codec import PatchCodec
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Share, Stage, Strict, Weights
 from longtake.train.counters import numbers
-from longtake.train.loop import Cadence, Report, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.reader_batch import FAULTS, ReaderBatch, draw_batch
 from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
+from longtake.train.recipe import Report
 from longtake.train.recipe_file import check_choices
 from longtake.world.finder import Found
 from longtake.world.glimpse import locate

@@ -33,7 +33,7 @@ def _bar(console: Console, unit: str) -> Progress:
 
 
 class RunReport:
-    """See `loop.Report`. A context manager, so that the bar is closed."""
+    """See `recipe.Report`. A context manager, so that the bar is closed."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)

@@ -13,18 +13,18 @@ from longtake.models.hub import look_up
 from longtake.models.network import TextNetwork
 from longtake.models.text import MAX_LENGTH
 from longtake.models.wan import WanConfig, WanTransformer
-from longtake.train.distil.config import (
+from longtake.train.distil.config import DistilConfig
+from longtake.train.distil.lora import adapt
+from longtake.train.distil.opening import MODEL
+from longtake.train.distil.specs import (
     AdversarialSpec,
     CausalSpec,
     ConsistencySpec,
-    DistilConfig,
     LongTuningSpec,
     LoraSpec,
     SelfForcingSpec,
     Training,
 )
-from longtake.train.distil.lora import adapt
-from longtake.train.distil.opening import MODEL
 from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, rollout_caches
 

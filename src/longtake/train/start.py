@@ -19,9 +19,10 @@ from longtake.train.device import choose_compute
 from longtake.train.distributed import ALONE, Group, join
 from longtake.train.interrupt import hold_signals
 from longtake.train.lessons import teach
-from longtake.train.loop import Cadence, Report, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.mini import Mini
 from longtake.train.plots import require_matplotlib
+from longtake.train.recipe import Report
 from longtake.train.recipe_file import load_config
 from longtake.train.report import RunReport
 from longtake.world.vocabulary import words

@@ -14,12 +14,13 @@ from longtake.sampling.noise import CounterNoise, Purpose
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.distil.clips import Clips
-from longtake.train.distil.config import OdePairsSpec, distil_config
+from longtake.train.distil.config import distil_config
 from longtake.train.distil.consistency import Consistency
 from longtake.train.distil.flow import StepLevels, gather_states
 from longtake.train.distil.ode import OdeRegression, regression_error
 from longtake.train.distil.ode_pairs import kept_states, make_pairs, pair_method, trajectory
 from longtake.train.distil.pairs import Pairs
+from longtake.train.distil.specs import OdePairsSpec
 from longtake.train.distil.stage import Roles, causal_velocity, velocity_after
 from tests.train.distil.toys import COMPUTE, SHAPE, backbone, config, constant
 from tests.train.sets import write_set

@@ -13,14 +13,16 @@ from torch import Tensor
 from longtake.errors import UserError
 from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.distil.clips import Clips
-from longtake.train.distil.config import DistilConfig, LoraSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.dmd import Dmd, Matching
 from longtake.train.distil.long_tuning import LongTuning
 from longtake.train.distil.lora import Unadapted, adapt
 from longtake.train.distil.self_forcing import SelfForcing
+from longtake.train.distil.specs import LoraSpec
 from longtake.train.distil.stage import Roles
-from longtake.train.loop import Adversarial, Cadence, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.optimise import WeightAverage
+from longtake.train.recipe import Adversarial
 from tests.train.distil.toys import COMPUTE, backbone, config, roles
 from tests.train.sets import write_set
 

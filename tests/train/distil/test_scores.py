@@ -11,9 +11,9 @@ from longtake.models.attention import WholeClip
 from longtake.sampling.schedule import FlowSchedule
 from longtake.train.crops import Captions
 from longtake.train.distil.clips import silent
-from longtake.train.distil.config import ScoreSpec
 from longtake.train.distil.flow import clean_of, score_timesteps
 from longtake.train.distil.scores import Scores, critic_error, dmd_gradient, dmd_loss, guide
+from longtake.train.distil.specs import ScoreSpec
 from tests.train.distil.toys import COMPUTE, SHAPE, backbone, constant
 
 

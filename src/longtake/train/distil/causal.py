@@ -16,7 +16,8 @@ from torch import Tensor
 
 from longtake.train.config import MiniConfig, NoiseConfig, TransformerConfig, WordsConfig
 from longtake.train.device import Compute
-from longtake.train.distil.config import CausalSpec, DistilConfig
+from longtake.train.distil.config import DistilConfig
+from longtake.train.distil.specs import CausalSpec
 from longtake.train.distil.stage import Roles
 from longtake.train.mini import Mini
 from longtake.train.preview import sample_sheet
@@ -26,7 +27,7 @@ __all__ = ["Causal"]
 
 
 class Causal(Mini):
-    """The recipe. See `loop.Recipe`."""
+    """The recipe. See `recipe.Recipe`."""
 
     def __init__(
         self, spec: CausalSpec, config: DistilConfig, data: Path, roles: Roles, compute: Compute

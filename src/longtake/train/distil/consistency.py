@@ -18,8 +18,9 @@ from longtake.train.counters import numbers
 from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
 from longtake.train.distil.clips import Clips, silent
-from longtake.train.distil.config import ConsistencySpec, DistilConfig
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import block_index, clean_of
+from longtake.train.distil.specs import ConsistencySpec
 from longtake.train.distil.stage import Roles, Streamed, velocity_after
 from longtake.train.mini import mix
 from longtake.train.networks import Conditions
@@ -28,7 +29,7 @@ __all__ = ["Consistency"]
 
 
 class Consistency(Streamed):
-    """The recipe. See `loop.Recipe`."""
+    """The recipe. See `recipe.Recipe`."""
 
     def __init__(
         self, spec: ConsistencySpec, config: DistilConfig, clips: Clips, roles: Roles, compute: Compute

@@ -20,9 +20,10 @@ from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
 from longtake.train.distil.clips import Source, silent
-from longtake.train.distil.config import AdversarialSpec, DistilConfig, DmdSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import block_index, clean_of, gather_states, score_timesteps
 from longtake.train.distil.scores import Scores
+from longtake.train.distil.specs import AdversarialSpec, DmdSpec
 from longtake.train.distil.stage import Roles, Streamed, causal_velocity
 from longtake.train.mini import mix
 from longtake.train.networks import Conditions
@@ -42,7 +43,7 @@ class Generated(NamedTuple):
 
 
 class Matching(Streamed):
-    """Distribution matching, however the student's output comes about; see `loop.Adversarial`."""
+    """Distribution matching, however the student's output comes about; see `recipe.Adversarial`."""
 
     def __init__(
         self,

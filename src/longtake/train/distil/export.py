@@ -15,10 +15,11 @@ from longtake.models.policy import Policy
 from longtake.models.steps import OdeSpec
 from longtake.models.text import TextEncoder
 from longtake.train.checkpoint import Position, checkpoints, load_checkpoint, select
-from longtake.train.distil.config import CausalSpec, DistilConfig, LoraSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.lora import lora_of, save_lora
 from longtake.train.distil.opening import Opened, open_model
 from longtake.train.distil.record import StageRecord, kept_record
+from longtake.train.distil.specs import CausalSpec, LoraSpec
 from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.log import RunLog
 

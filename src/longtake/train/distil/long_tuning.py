@@ -23,9 +23,10 @@ from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
 from longtake.train.distil.clips import Source, first_captions
-from longtake.train.distil.config import DistilConfig, LongTuningSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.dmd import Generated
 from longtake.train.distil.self_forcing import SelfForcing
+from longtake.train.distil.specs import LongTuningSpec
 from longtake.train.distil.stage import Roles
 
 __all__ = ["LongTuning", "image_latent"]
@@ -40,7 +41,7 @@ class Script(NamedTuple):
 
 
 class LongTuning(SelfForcing):
-    """The recipe. See `loop.Adversarial`; a process has one live rollout."""
+    """The recipe. See `recipe.Adversarial`; a process has one live rollout."""
 
     def __init__(
         self, spec: LongTuningSpec, config: DistilConfig, clips: Source, roles: Roles, compute: Compute

@@ -15,7 +15,7 @@ from longtake.models.attention import AttentionRule
 from longtake.models.lora import Lora, LowRank, linear_layers
 from longtake.models.wan import WanTransformer
 from longtake.train.distil.backbone import Backbone
-from longtake.train.distil.config import LoraSpec
+from longtake.train.distil.specs import LoraSpec
 from longtake.train.networks import Conditions
 
 __all__ = ["Unadapted", "adapt", "lora_of", "save_lora"]

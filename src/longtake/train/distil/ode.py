@@ -18,16 +18,17 @@ from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
-from longtake.train.distil.config import DistilConfig, OdeSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import StepLevels, block_index, clean_of, gather_states
 from longtake.train.distil.pairs import Pairs
+from longtake.train.distil.specs import OdeSpec
 from longtake.train.distil.stage import VALIDATION_CLIPS, Distil, Roles, causal_velocity, velocity_after
 
 __all__ = ["OdeRegression", "regression_error"]
 
 
 class OdeRegression(Distil):
-    """The recipe. See `loop.Recipe`; its data are pairs."""
+    """The recipe. See `recipe.Recipe`; its data are pairs."""
 
     def __init__(
         self, spec: OdeSpec, config: DistilConfig, data: Path, roles: Roles, compute: Compute

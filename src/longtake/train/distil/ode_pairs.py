@@ -31,9 +31,10 @@ from longtake.sampling.schedule import FlowSchedule
 from longtake.train.counters import numbers
 from longtake.train.distil.backbone import Backbone
 from longtake.train.distil.clips import Clips
-from longtake.train.distil.config import DistilConfig, OdePairsSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import StepLevels
 from longtake.train.distil.pairs import FORMAT, SETTINGS, VALIDATION
+from longtake.train.distil.specs import OdePairsSpec
 from longtake.train.shard_file import write_text
 
 __all__ = ["kept_states", "make_pairs", "pair_method", "trajectory"]

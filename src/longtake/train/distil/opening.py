@@ -15,8 +15,9 @@ from longtake.models.parts import PartName
 from longtake.models.text import EmbeddingCache, TextEncoder
 from longtake.models.wan import WanTransformer
 from longtake.train.distil.backbone import Backbone, Prompts
-from longtake.train.distil.config import AdversarialSpec, DistilConfig, Training
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.lora import Unadapted, adapt
+from longtake.train.distil.specs import AdversarialSpec, Training
 from longtake.train.distil.stage import Roles
 
 __all__ = ["MODEL", "Opened", "check_fit", "open_model", "open_roles"]

@@ -21,8 +21,8 @@ from longtake.models.attention import AttentionRule, WholeClip, block_causal_mas
 from longtake.sampling.schedule import FlowSchedule
 from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
-from longtake.train.distil.config import ScoreSpec
 from longtake.train.distil.flow import clean_of
+from longtake.train.distil.specs import ScoreSpec
 from longtake.train.mini import mix
 from longtake.train.networks import Conditions
 

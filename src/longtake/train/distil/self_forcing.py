@@ -16,16 +16,17 @@ from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.device import Compute
 from longtake.train.distil.clips import Source, first_captions
-from longtake.train.distil.config import DistilConfig, SelfForcingSpec
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.dmd import Generated, Matching
 from longtake.train.distil.rollout import Rollout
+from longtake.train.distil.specs import SelfForcingSpec
 from longtake.train.distil.stage import Roles
 
 __all__ = ["SelfForcing"]
 
 
 class SelfForcing(Matching):
-    """The recipe. See `loop.Adversarial`."""
+    """The recipe. See `recipe.Adversarial`."""
 
     def __init__(
         self,

@@ -21,8 +21,9 @@ from longtake.train.counters import normal
 from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
 from longtake.train.distil.clips import ClipBatch, Source
-from longtake.train.distil.config import DistilConfig, Training
+from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import StepLevels, clean_of, few_step
+from longtake.train.distil.specs import Training
 from longtake.train.mini import mix, teacher_mask
 from longtake.train.networks import Conditions
 from longtake.train.preview import sheet
@@ -47,7 +48,7 @@ class Roles:
 
 
 class Distil(ABC):
-    """A stage as a recipe of the training loop; see `loop.Recipe`. A subclass gives the loss."""
+    """A stage as a recipe of the training loop; see `recipe.Recipe`. A subclass gives the loss."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Distil(ABC):
 
     @abstractmethod
     def loss(self, stage: Stage, step: int) -> Tensor:
-        """See `loop.Recipe`."""
+        """See `recipe.Recipe`."""
 
     @abstractmethod
     def shards(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from longtake.errors import UserError
-from longtake.train.distil.config import DistilConfig, Training
+from longtake.train.distil.config import DistilConfig
+from longtake.train.distil.specs import Training
 
 __all__ = ["STAGES", "StageInfo", "spec_of", "stage_info"]
 

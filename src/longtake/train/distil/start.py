@@ -26,8 +26,9 @@ from longtake.train.distil.stage import Distil, Streamed
 from longtake.train.distil.stages import StageInfo, spec_of, stage_info, trained_by
 from longtake.train.distributed import ALONE, Group, join
 from longtake.train.interrupt import hold_signals
-from longtake.train.loop import Cadence, Recipe, Report, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.plots import require_matplotlib
+from longtake.train.recipe import Recipe, Report
 from longtake.train.report import RunReport, ShardReport
 from longtake.train.sharding import shard_all
 

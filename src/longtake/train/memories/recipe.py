@@ -39,7 +39,7 @@ STEPS = 12
 
 
 class Memories:
-    """The recipe. See `loop.Recipe`."""
+    """The recipe. See `recipe.Recipe`."""
 
     def __init__(
         self,

@@ -23,10 +23,11 @@ from longtake.models.wan import WanTransformer
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.device import choose_compute
 from longtake.train.interrupt import hold_signals
-from longtake.train.loop import Cadence, Report, Run
+from longtake.train.loop import Cadence, Run
 from longtake.train.memories.config import MemoryRecipe
 from longtake.train.memories.networks import Remembering, fresh
 from longtake.train.memories.recipe import Memories
+from longtake.train.recipe import Report
 
 RECIPE = "recipe.yaml"
 
