@@ -28,7 +28,9 @@ def _say(what: str) -> None:
 @command(app, SERVED)
 def viewers(
     given: Given,
-    seconds: Annotated[float, typer.Option("--seconds", min=2.0, help="Of each of the two runs.")] = 300.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=2.0, help="Of the run with trouble; without: 300 at most.")
+    ] = 300.0,
     takes: Takes = None,
     small: Annotated[
         bool, typer.Option("--small", help="A smaller model of random weights; 8 takes at once unless given.")
