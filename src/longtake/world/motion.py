@@ -82,6 +82,15 @@ def follow(leg: np.ndarray, seconds: float) -> Place:
 
 
 @leaf
+def _alike(one: np.ndarray, other: np.ndarray, seconds: float) -> bool:
+    """Whether the quaternions of two legs are on the same side at a time, so that the short way leads from one to the
+    other."""
+    _, _, _, pw, px, py, pz = follow(one, seconds)
+    _, _, _, qw, qx, qy, qz = follow(other, seconds)
+    return pw * qw + px * qx + py * qy + pz * qz >= 0.0
+
+
+@leaf
 def locate(legs: np.ndarray, count: int, seconds: float) -> Place:
     """`follow` for the leg in force, faded in from the one before it."""
     index = 0
@@ -94,7 +103,7 @@ def locate(legs: np.ndarray, count: int, seconds: float) -> Place:
         w = smooth(elapsed / BLEND)
         x0, z0, hop0, pw, px, py, pz = follow(legs[index - 1], seconds)
         x, z, hop = x0 + w * (x - x0), z0 + w * (z - z0), hop0 + w * (hop - hop0)
-        v = (1.0 - w) if pw * qw + px * qx + py * qy + pz * qz >= 0.0 else w - 1.0
+        v = (1.0 - w) if _alike(legs[index - 1], legs[index], legs[index, 0]) else w - 1.0
         qw, qx, qy, qz = v * pw + w * qw, v * px + w * qx, v * py + w * qy, v * pz + w * qz
         length = max(math.sqrt(qw * qw + qx * qx + qy * qy + qz * qz), 1e-9)
         qw, qx, qy, qz = qw / length, qx / length, qy / length, qz / length
