@@ -80,9 +80,13 @@ def test_a_rolling_sphere_does_not_slip() -> None:
     assert np.linalg.norm(side[0] - side[1]) * radius == pytest.approx(step, rel=1e-3)
 
 
+HALF_A_TURN = (207, 255)
+"""Seeds of level 1 whose motion changes between poses that pass half a turn apart meanwhile."""
+
+
 @pytest.mark.parametrize("event", ["colour", "motion", None])
 def test_events_are_continuous_in_place_and_pose(event: str | None) -> None:
-    for seed in range(40):
+    for seed in (*range(40), *HALF_A_TURN):
         scene = sample_scene(seed, level=3 if event is None else 1, event=event)
         for happened in scene.events:
             times = happened.at + np.arange(-0.3, 1.2, 0.005)
