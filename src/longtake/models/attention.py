@@ -7,9 +7,11 @@ position, so that the network itself knows nothing of windows, sinks or caches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 import torch
@@ -108,13 +110,25 @@ class WholeClip:
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
-        return attend(rotate(q, angles), rotate(k, angles), v, self._token_mask())
-
-    def _token_mask(self) -> Tensor | None:
+        q, k = rotate(q, angles), rotate(k, angles)
         if self.mask is None:
-            return None
-        n = self.grid.tokens
-        return self.mask.repeat_interleave(n, 0).repeat_interleave(n, 1)
+            return attend(q, k, v)
+        q_frames, k_frames, v_frames = (x.split(self.grid.tokens, 1) for x in (q, k, v))
+        out = [
+            attend(
+                torch.cat([q_frames[frame] for frame in rows], 1),
+                torch.cat([k_frames[frame] for frame in seen], 1),
+                torch.cat([v_frames[frame] for frame in seen], 1),
+            )
+            for rows, seen in _groups(self.mask)
+        ]
+        return torch.cat(out, 1)
+
+
+def _groups(mask: Tensor) -> Iterator[tuple[list[int], list[int]]]:
+    """Neighbouring frames that see the same, with what they see: less work than a mask over tokens, and no memory."""
+    for seen, group in groupby(enumerate(mask.tolist()), key=itemgetter(1)):
+        yield [frame for frame, _ in group], [frame for frame, sees in enumerate(seen) if sees]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
