@@ -1,6 +1,7 @@
 """The `emsg` box in front of a live segment (ISO/IEC 23009-1) that carries its signature.
 
-After the C2PA Technical Specification 2.x, Live video, "verifiable segment info": version 0, one a segment.
+After the C2PA Technical Specification 2.x, Live video, "verifiable segment info": version 0, value
+`fseg`, one a segment.
 """
 
 from __future__ import annotations

@@ -38,13 +38,16 @@ class SessionKey:
     valid_seconds: int
     """And so long."""
 
-    def covers(self, moment: int) -> bool:
+    def covers(self, moment: float) -> bool:
         """Whether it signs at a moment in seconds since 1970."""
         start = int(self.created.timestamp())
         return start <= moment <= start + self.valid_seconds
 
     def assertion(self, private: Ed25519PrivateKey, leaf: bytes) -> dict[str, Any]:
-        """The assertion that carries it, tied to the signer's certificate in DER."""
+        """The assertion that carries it, tied to the signer's certificate in DER.
+
+        The tie is a signature by this key over the certificate as a CBOR byte string, which it leaves out.
+        """
         binding = cose.Signed.make(private, cbor2.dumps(leaf), detached=True)
         entry = {
             "key": {
@@ -66,7 +69,10 @@ class SessionKey:
         """The keys of an assertion. Raises `ValueError` for one that is damaged or bound to another certificate."""
         match assertion:
             case {"keys": [_, *_] as entries}:
-                return [cls._read_one(entry, leaf) for entry in entries]
+                keys = [cls._read_one(entry, leaf) for entry in entries]
+                if len({key.key_id for key in keys}) < len(keys):
+                    raise ValueError("two session keys of one name")
+                return keys
         raise ValueError("no session keys")
 
     @classmethod
@@ -78,19 +84,29 @@ class SessionKey:
                 "createdAt": datetime.datetime() as created,
                 "validityPeriod": int() as valid,
                 "signerBinding": binding,
-            }:
-                public = Ed25519PublicKey.from_public_bytes(x)
-                if not cose.Signed.read(binding).is_by(public, cbor2.dumps(leaf)):
+            } if key_id and first >= 0 and valid > 0:
+                public, bound = Ed25519PublicKey.from_public_bytes(x), cose.Signed.read(binding)
+                if bound.payload is not None or not bound.is_by(public, cbor2.dumps(leaf)):
                     raise ValueError("a session key that is bound to another certificate")
                 return cls(public=public, key_id=key_id, first=first, created=created, valid_seconds=valid)
         raise ValueError("a session key that is not Ed25519, or damaged")
 
 
-def claimed_time(header: Mapping[Any, Any]) -> int | None:
-    """Seconds since 1970 at which a segment says that it was signed, None when it does not say."""
-    moment = header.get(ISSUED_AT)
-    return moment if isinstance(moment, int) else None
+def signed_at(header: Mapping[Any, Any], now: float) -> float:
+    """Seconds since 1970 at which a segment says that it was signed; now, when it does not say.
+
+    Raises:
+        ValueError: what it says is no time.
+    """
+    moment = header.get(ISSUED_AT, now)
+    if isinstance(moment, bool) or not isinstance(moment, int | float):
+        raise ValueError("not a time of signing")
+    return moment
 
 
 ISSUED_AT = "iat"
-"""Name of the time of signing in a segment's protected header, as C2PA asks for it (a NumericDate of RFC 8392)."""
+"""Name of the time of signing in a segment's protected header: text, as in c2pa-rs; a NumericDate of RFC 8392.
+
+C2PA lets it be left out. It has no number among COSE's headers: 6, its number among the claims of RFC 8392, is another
+header there, and 15 (RFC 9597) is a map of such claims.
+"""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -35,6 +37,8 @@ class StreamVerifier:
     """Ticks a second of the track."""
     last: int | None = None
     """Number of the segment before; None when the first may be any, as for a viewer who joins late."""
+    clock: Callable[[], float] = field(default=time.time, repr=False)
+    """Seconds since 1970, for segments that do not say when they were signed."""
 
     @classmethod
     def of(cls, manifest: Manifest, init: bytes, *, late: bool = False) -> Self:
@@ -93,8 +97,9 @@ class StreamVerifier:
         if signed.payload is None or not signed.is_by(key.public, signed.payload):
             raise _WrongError("has a signature that is not by the key of this stream")
         number = self._covered(cose.decode(signed.payload), segment)
-        moment = session.claimed_time(signed.header())
-        if moment is not None and not key.covers(moment):
+        if number < key.first:
+            raise _WrongError("has a number from before the first of its key")
+        if not key.covers(session.signed_at(signed.header(), self.clock())):
             raise _WrongError("was signed when its key was not valid")
         written = Event(
             timescale=self.timescale,
@@ -120,5 +125,7 @@ class StreamVerifier:
                     raise _WrongError("belongs to another stream")
                 if found != content.segment_map(content.segment_digest(segment)):
                     raise _WrongError("was changed after it was signed")
+                if number != boxes.sequence(segment):
+                    raise _WrongError("is signed with another number than its own")
                 return number
         raise _WrongError("has a signature that does not say what it covers")
