@@ -16,7 +16,8 @@ from longtake.errors import UserError
 from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.distil.stages import stage_info
 from longtake.train.distil.start import stage_group
-from longtake.train.distributed import ALONE, Group, without_nproc
+from longtake.train.distributed import ALONE, Group
+from longtake.train.launch import without_nproc
 from longtake.train.sharding import checkpoint_blocks
 from tests.tiny import TINY_WAN, tiny_transformer
 from tests.train.distil.toys import config
@@ -77,6 +78,17 @@ def test_parts_are_numbered_through() -> None:
 def test_torchrun_is_not_given_our_own_option() -> None:
     given = ["train", "stage", "dmd", "--nproc", "8", "--out", "a", "--nproc=8", "--shard"]
     assert without_nproc(given) == ["train", "stage", "dmd", "--out", "a", "--shard"]
+
+
+def test_a_mistake_in_several_processes_is_said_without_a_trace_back(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "longtake", "train", "stage", "dmd", "--nproc", "2", "--data", str(data)]
+    command += ["--out", str(tmp_path / "run"), "--teacher", "nowhere", "--student", "nowhere"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2
+    assert "error: " in ended.stderr
+    assert "nowhere" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "elastic" not in ended.stderr
 
 
 def test_an_update_that_cannot_be_shared_out_is_refused() -> None:

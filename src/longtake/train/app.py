@@ -108,7 +108,7 @@ def mini(
 ) -> None:
     """Pretrain mini: transformer and text encoder, under both masks."""
     from longtake.train.config import MiniConfig
-    from longtake.train.distributed import launch
+    from longtake.train.launch import launch
     from longtake.train.recipe_file import load_config
     from longtake.train.start import train_mini
 

@@ -5,17 +5,14 @@ its own number. A process does `size`-th of them, so n processes with one part e
 parts in turn. Which weights a process holds is another matter: all of them (replicated), or its shard of them
 (`sharding.py`), where gradients are summed by FSDP.
 
-Processes are started by `launch`, or by torchrun or `accelerate launch`; they talk by NCCL on GPUs and gloo on CPUs.
+Processes are started by `launch.py`, or by torchrun or `accelerate launch`; they talk by NCCL on GPUs and gloo on CPUs.
 Shapes do not matter here.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +22,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from longtake.errors import UserError
 
-__all__ = ["ALONE", "Group", "fill", "join", "launch", "whole", "without_nproc"]
+__all__ = ["ALONE", "Group", "fill", "join", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,20 +104,6 @@ def join(device: str, *, parts: int = 1, sharded: bool = False) -> Group:
         raise UserError("several processes need accelerate; pip install 'longtake[train]'") from None
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
     return Group(rank=state.process_index, size=state.num_processes, parts=parts, sharded=sharded)
-
-
-def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `longtake ARGUMENTS` in so many processes on this machine; the exit code of the first that failed, or 0."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc-per-node={processes}", "-m", "longtake", *without_nproc(arguments)]
-    threads = str(max(1, (os.cpu_count() or 1) // processes))
-    return subprocess.run(command, env={"OMP_NUM_THREADS": threads, **os.environ}, check=False).returncode
-
-
-def without_nproc(arguments: Sequence[str]) -> list[str]:
-    """The arguments of each process; torchrun would take `--nproc` for its own."""
-    pairs = zip(["", *arguments], arguments, strict=False)
-    return [given for before, given in pairs if before != "--nproc" and not re.match("--nproc(=|$)", given)]
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

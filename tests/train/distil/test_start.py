@@ -127,7 +127,7 @@ def test_a_missing_model_or_stage_is_named(base: Path, tmp_path: Path) -> None:
     plain = base / "model"
     refused(base, tmp_path, "needs a teacher; give --teacher", student=plain)
     refused(base, tmp_path, "needs a student; give --student", stage="causal")
-    refused(base, tmp_path, r"stage nothing is not known; use one of causal, ode-pairs", stage="nothing")
+    refused(base, tmp_path, r"stage nothing is not known; use one of causal, guidance", stage="nothing")
     chain = CONFIG.model_copy(update={"dmd": None})
     with pytest.raises(UserError, match="no stage dmd; it has causal"):
         run_stage("dmd", chain, base / "set", tmp_path / "out")

@@ -36,6 +36,7 @@ POLICY = {
     "prompt_change": {"kind": "recache", "keep_sink": True},
     "sampler": {"kind": "few-step", "steps": [1000, 500], "shift": 3, "warp": True},
 }
+ODE = {"kind": "ode", "num_inference_steps": 2, "shift": 3}
 MATCHING = {
     "steps": 6,
     "ratio": 2,
@@ -63,6 +64,7 @@ def config(**changes: object) -> DistilConfig:
             "shift": 3,
             "guidance_scale": 2.0,
         },
+        "guidance": plain | {"grid": 4, "until": 0.6, "sampler": ODE},
         "ode": plain,
         "consistency": plain | {"grid": 4},
         "dmd": MATCHING,

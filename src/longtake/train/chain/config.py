@@ -17,11 +17,12 @@ from longtake.train.recipe_file import Strict, load_config
 __all__ = ["STAGES", "ChainConfig", "StageName", "chain_config", "chain_names"]
 
 StageName = Literal[
-    "pretrain", "causal", "ode-pairs", "ode", "consistency", "dmd", "self-forcing", "long-tuning"
+    "pretrain", "causal", "guidance", "ode-pairs", "ode", "consistency", "dmd", "self-forcing", "long-tuning"
 ]
 STAGES: tuple[StageName, ...] = (
     "pretrain",
     "causal",
+    "guidance",
     "ode-pairs",
     "ode",
     "consistency",

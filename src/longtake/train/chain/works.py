@@ -122,14 +122,14 @@ class _Distilling:
 
     def _teacher(self, job: Job) -> Path | str:
         pairs = self.distil.ode_pairs
-        by_causal = self.stage == "consistency" or (
+        by_causal = self.stage in ("guidance", "consistency") or (
             self.stage == "ode-pairs" and pairs is not None and pairs.teacher == "causal"
         )
         return job.stages.get("causal", self._first(job)) if by_causal else self._first(job)
 
     def _student(self, job: Job) -> Path | str:
         """What the stage before it made; both ways of a few-step beginning start from the causal model."""
-        if self.stage in ("ode", "consistency"):
+        if self.stage in ("guidance", "ode", "consistency"):
             return job.stages.get("causal", self._first(job))
         made = [stage for stage in job.stages if stage != "ode-pairs"]
         return job.stages[made[-1]] if made else self._first(job)

@@ -57,7 +57,7 @@ def stage(
     """Run one stage of distillation: from a bidirectional teacher to a causal few-step student."""
     from longtake.train.distil.config import distil_config
     from longtake.train.distil.start import run_stage
-    from longtake.train.distributed import launch
+    from longtake.train.launch import launch
 
     recipe = distil_config(config, changes or ())
     if plan:

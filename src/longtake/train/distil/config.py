@@ -28,6 +28,7 @@ from longtake.train.distil.specs import (
     CausalSpec,
     ConsistencySpec,
     DmdSpec,
+    GuidanceSpec,
     LongTuningSpec,
     OdePairsSpec,
     OdeSpec,
@@ -67,6 +68,7 @@ class DistilConfig(Strict):
     text: TextConfig = TextConfig()
     """How captions are given to the causal adaptation; other stages never drop them."""
     causal: CausalSpec | None = None
+    guidance: GuidanceSpec | None = None
     ode_pairs: OdePairsSpec | None = None
     ode: OdeSpec | None = None
     consistency: ConsistencySpec | None = None
@@ -106,7 +108,7 @@ class DistilConfig(Strict):
     @model_validator(mode="after")
     def _check_frames(self) -> Self:
         window = self.student.window.frames
-        for name in ("causal", "ode", "consistency", "dmd"):
+        for name in ("causal", "guidance", "ode", "consistency", "dmd"):
             spec = getattr(self, name)
             if spec is not None and spec.frames > window:
                 raise ValueError(

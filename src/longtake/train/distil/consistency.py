@@ -16,12 +16,11 @@ from longtake.sampling.schedule import FlowSchedule
 from longtake.train.config import Stage
 from longtake.train.counters import numbers
 from longtake.train.device import Compute
-from longtake.train.distil.backbone import Backbone
-from longtake.train.distil.clips import Clips, silent
+from longtake.train.distil.clips import Clips
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import block_index, clean_of
 from longtake.train.distil.specs import ConsistencySpec
-from longtake.train.distil.stage import Roles, Streamed, velocity_after
+from longtake.train.distil.stage import Roles, Streamed
 from longtake.train.mini import mix
 from longtake.train.networks import Conditions
 
@@ -51,27 +50,10 @@ class Consistency(Streamed):
         told = self.student.conditions(captions)
         noisy = mix(clean, self.noise(clean.shape, "consistency noise", step), high)
         with torch.no_grad():
-            slope = self._guided(clean, noisy, high, told, self.student.conditions(silent(captions)))
+            slope = self.guided(self.teacher, clean, noisy, high, captions, self.guidance)
             after = noisy + (low - high)[:, None, :, None, None] * slope
-            target = self._clean(self.student, clean, after, low, told)
-        return (self._clean(self.student, clean, noisy, high, told) - target).square().mean()
+            target = self._clean(clean, after, low, told)
+        return (self._clean(clean, noisy, high, told) - target).square().mean()
 
-    def _guided(
-        self, past: Tensor, noisy: Tensor, sigma: Tensor, told: Conditions, untold: Conditions
-    ) -> Tensor:
-        """The teacher's velocity, `u + scale·(c − u)`."""
-        conditional = self._velocity(self.teacher, past, noisy, sigma, told)
-        unconditional = self._velocity(self.teacher, past, noisy, sigma, untold)
-        return unconditional + self.guidance * (conditional - unconditional)
-
-    def _clean(
-        self, backbone: Backbone, past: Tensor, noisy: Tensor, sigma: Tensor, conditions: Conditions
-    ) -> Tensor:
-        return clean_of(noisy, self._velocity(backbone, past, noisy, sigma, conditions), sigma)
-
-    def _velocity(
-        self, backbone: Backbone, past: Tensor, noisy: Tensor, sigma: Tensor, conditions: Conditions
-    ) -> Tensor:
-        with self.compute.autocast():
-            velocity = velocity_after(backbone, past, noisy, 1000 * sigma, conditions, self.block)
-        return velocity.float()
+    def _clean(self, past: Tensor, noisy: Tensor, sigma: Tensor, conditions: Conditions) -> Tensor:
+        return clean_of(noisy, self.velocity(self.student, past, noisy, sigma, conditions), sigma)

@@ -19,7 +19,7 @@ from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.lora import lora_of, save_lora
 from longtake.train.distil.opening import Opened, open_model
 from longtake.train.distil.record import StageRecord, kept_record
-from longtake.train.distil.specs import CausalSpec, LoraSpec
+from longtake.train.distil.specs import CausalSpec, GuidanceSpec, LoraSpec
 from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.log import RunLog
 
@@ -55,7 +55,10 @@ def export_student(run: Path, out: Path) -> None:
 
 
 def _policy(config: DistilConfig, spec: object) -> Policy:
-    """How the result is run: the student's way, or after causal adaptation by many steps with guidance."""
+    """How the result is run: the student's way; by many steps after causal adaptation (with guidance) and after
+    guidance distillation (without)."""
+    if isinstance(spec, GuidanceSpec):
+        return config.student.model_copy(update={"sampler": spec.sampler})
     if not isinstance(spec, CausalSpec):
         return config.student
     steps = OdeSpec(kind="ode", num_inference_steps=spec.num_inference_steps, shift=config.sampler.shift)

@@ -12,16 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtake.models.steps import FewStepSpec
+from longtake.models.steps import FewStepSpec, OdeSpec
 from longtake.sampling.few_step import FewStep
+from longtake.sampling.ode import FlowODE
 from longtake.sampling.schedule import NUM_TRAIN_TIMESTEPS, FlowSchedule
 
-__all__ = ["StepLevels", "block_index", "clean_of", "few_step", "gather_states", "score_timesteps"]
+__all__ = [
+    "StepLevels",
+    "block_index",
+    "clean_of",
+    "few_step",
+    "flow_ode",
+    "gather_states",
+    "score_timesteps",
+]
 
 
 def few_step(spec: FewStepSpec) -> FewStep:
     """The sampler of a step list."""
     return FewStep(steps=spec.steps, shift=spec.shift, warp=spec.warp, first_steps=spec.first_steps)
+
+
+def flow_ode(spec: OdeSpec) -> FlowODE:
+    """The sampler of a many-step model."""
+    return FlowODE(**spec.model_dump(exclude={"kind"}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from longtake.models.steps import OdeSpec as Sampling
 from longtake.train.config import Levels, OptimiserConfig, Stage
 from longtake.train.recipe_file import Strict
 
@@ -62,6 +63,19 @@ class CausalSpec(Training):
     """Euler steps that the resulting model is run with."""
     guidance_scale: PositiveFloat = 3.0
     """Guidance that the resulting model is run with."""
+
+
+class GuidanceSpec(Training):
+    """Guidance distillation: one pass in place of two."""
+
+    grid: PositiveInt = 48
+    """Noise levels that the blocks are drawn from."""
+    guidance_scale: PositiveFloat = 3.0
+    """Guidance of the teacher, in the standard form."""
+    until: float = Field(default=0.0, ge=0, lt=1)
+    """σ below which the teacher is not guided."""
+    sampler: Sampling
+    """The steps that the resulting model is run with."""
 
 
 class OdePairsSpec(Strict):

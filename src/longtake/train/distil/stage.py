@@ -15,12 +15,14 @@ from longtake.methods import Conditions as Steering
 from longtake.methods.build import causal
 from longtake.models.attention import WholeClip, block_causal_mask
 from longtake.models.codec import Codec
+from longtake.sampling import Sampler
 from longtake.sampling.noise import CounterNoise
 from longtake.train.config import Stage
 from longtake.train.counters import normal
+from longtake.train.crops import Captions
 from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
-from longtake.train.distil.clips import ClipBatch, Source
+from longtake.train.distil.clips import ClipBatch, Source, silent
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import StepLevels, clean_of, few_step
 from longtake.train.distil.specs import Training
@@ -65,6 +67,8 @@ class Distil(ABC):
         self.student, self.networks = roles.student, roles.student
         self.policy, self.block = config.student, config.student.block
         self.levels = StepLevels.of(config.sampler)
+        self.sampler: Sampler = few_step(config.sampler)
+        """What sample sheets are made with."""
         self.parts = 1
         """Parts of an update over all processes; what they must have in common is drawn by `step // parts`."""
 
@@ -100,8 +104,8 @@ class Distil(ABC):
 
     def stream(self, prompt: str, frames: int) -> Tensor:
         """Latents `[1, C, F, h, w]` of whole blocks, made by the engine from a fixed seed."""
-        transformer, sampler = self.student.transformer, few_step(self.config.sampler)
-        method = causal(self.policy, transformer, sampler)
+        transformer = self.student.transformer
+        method = causal(self.policy, transformer, self.sampler)
         state, noise = method.start(self.latent_shape), CounterNoise(self.config.seed)
         text = transformer.text_context(self.student.read([prompt]))
         latents: list[Tensor] = []
@@ -139,6 +143,30 @@ class Streamed(Distil):
     def use_shards(self, names: Sequence[str] | None) -> None:
         """Read other shards from now on."""
         self.clips.use_shards(names)
+
+    def velocity(
+        self, backbone: Backbone, past: Tensor, noisy: Tensor, sigma_BF: Tensor, conditions: Conditions
+    ) -> Tensor:
+        """Velocity in float32, each block after the clean blocks of `past` before it."""
+        with self.compute.autocast():
+            velocity = velocity_after(backbone, past, noisy, 1000 * sigma_BF, conditions, self.block)
+        return velocity.float()
+
+    @torch.no_grad()
+    def guided(
+        self,
+        teacher: Backbone,
+        past: Tensor,
+        noisy: Tensor,
+        sigma_BF: Tensor,
+        captions: Captions,
+        scale: float | Tensor,
+    ) -> Tensor:
+        """The teacher's velocity `u + scale·(c − u)`; scale: one, or one a frame `[B, 1, F, 1, 1]`."""
+        told, untold = teacher.conditions(captions), teacher.conditions(silent(captions))
+        conditional = self.velocity(teacher, past, noisy, sigma_BF, told)
+        unconditional = self.velocity(teacher, past, noisy, sigma_BF, untold)
+        return unconditional + scale * (conditional - unconditional)
 
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:

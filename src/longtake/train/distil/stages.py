@@ -51,6 +51,13 @@ STAGES = (
         teacher=False,
     ),
     StageInfo(
+        name="guidance",
+        summary="guidance distilled into the weights: one pass in place of two",
+        needs="latents, a causal teacher, a student (its copy)",
+        makes="a causal many-step model that needs no guidance",
+        teacher=True,
+    ),
+    StageInfo(
         name="ode-pairs",
         summary="trajectories of a teacher's ODE, stored",
         needs="latents (for captions), a teacher",
@@ -131,6 +138,7 @@ def trained_by(info: StageInfo) -> Callable[..., Any]:
     from longtake.train.distil.clips import Clips
     from longtake.train.distil.consistency import Consistency
     from longtake.train.distil.dmd import Dmd
+    from longtake.train.distil.guidance import Guidance
     from longtake.train.distil.long_tuning import LongTuning
     from longtake.train.distil.ode import OdeRegression
     from longtake.train.distil.self_forcing import SelfForcing
@@ -139,6 +147,7 @@ def trained_by(info: StageInfo) -> Callable[..., Any]:
     if info.name in own:
         return own[info.name]
     of_clips: dict[str, Callable[..., Any]] = {
+        "guidance": Guidance,
         "consistency": Consistency,
         "dmd": Dmd,
         "self-forcing": SelfForcing,
