@@ -102,10 +102,14 @@ def seed() -> torch.Generator:
     return torch.Generator().manual_seed(3)
 
 
-def test_minis_teacher_is_the_same_weights_making_whole_clips() -> None:
-    teacher, mini = find("mini-teacher"), find("mini")
-    assert teacher.part("codec").path == mini.part("codec").path
+def test_mini_lies_beside_its_teacher_whose_weights_make_whole_clips_or_stream() -> None:
+    mini, teacher, causal = (find(name) for name in ("mini", "mini-teacher", "mini-causal"))
+    assert mini.part("codec").path == teacher.part("codec").path == causal.part("codec").path
+    assert mini.part("transformer").path != teacher.part("transformer").path
+    assert teacher.part("transformer").path == causal.part("transformer").path
     assert teacher.preset.policy.kind == "joint"
+    assert causal.preset.policy.kind == "causal"
+    assert mini.preset.policy.guidance_scale == 1.0 < causal.preset.policy.guidance_scale
 
 
 @pytest.mark.parametrize(
