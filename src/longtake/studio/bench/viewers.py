@@ -184,6 +184,7 @@ def _joined(server: ServerProcess, take_id: str, receive: int | None = None) -> 
         max_size=None,
         max_queue=1 if receive else 16,
         compression=None,
+        ping_interval=None,  # one that does not read would hang up by itself
         close_timeout=0.2,
     )
     wire: ClientConnection = connecting.__enter__()
