@@ -25,7 +25,7 @@ def small_model(folder: Path) -> Path:
     random_transformer(replace(config, num_layers=LAYERS)).save_pretrained(folder / "transformer")
     preset = mini.preset.model_dump(mode="json")
     policy = preset["policy"]
-    preset |= {"name": "small", "summary": "random weights, for benchmarks", "folder": "."}
+    preset |= {"name": "small", "summary": "random weights, for benchmarks", "folder": ".", "folders": {}}
     preset["native"] |= {"width": SIDE, "height": SIDE}
     policy["window"] |= {"frames": WINDOW}
     policy["sampler"] |= {"num_inference_steps": STEPS}
