@@ -11,6 +11,7 @@ import pytest
 
 from longtake.cli.opening import GivenLora, Opening
 from longtake.footage import VideoFile
+from longtake.journal.fingerprint import fingerprint
 from longtake.models.hub import look_up
 from longtake.models.tiny_codec import TinyCodec, TinyCodecConfig
 from longtake.pipeline import Pipeline
@@ -53,6 +54,23 @@ def test_loras_change_the_video_by_their_scale(run, tiny: Path, tmp_path: Path) 
     two, said = film(run, tiny, "--lora", "ink.safetensors", "--lora", "clay.safetensors:-0.5")
     assert said == ["LoRA: ink.safetensors, scale 1", "LoRA: clay.safetensors, scale -0.5"]
     assert len({frames.tobytes() for frames in (plain, one, two)}) == 3
+
+
+@pytest.mark.parametrize("profile", ["text-off", "tiled", "layerwise"])
+def test_profiles_that_keep_less_in_memory_are_recorded_as_the_same_model(  # type: ignore[no-untyped-def]
+    run, tiny: Path, profile: str
+) -> None:
+    """Where the weights are is not what they are: a take goes on and is verified under another profile."""
+    made = run(
+        "generate", PROMPT, "--model", tiny, "--frames", 9, "--out", "a.mp4", "--profile", profile, "--json"
+    )
+    assert made.code == 0, made.stderr
+    take = json.loads(run("takes", "list", "--json").stdout)[0]
+    found = run("takes", "replay", take["id"], "--verify")
+    assert found.code == 0, found.stderr
+    plain = fingerprint(Pipeline.from_pretrained(tiny, profile="resident"))
+    other = fingerprint(Pipeline.from_pretrained(tiny, profile=profile))
+    assert other == plain | {"tiled": profile != "text-off"}
 
 
 def test_a_model_is_opened_as_asked(tmp_path: Path) -> None:

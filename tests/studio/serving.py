@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,22 @@ from websockets.sync.client import ClientConnection, connect
 from longtake.studio.assembly import assemble, server_of
 from longtake.studio.config import Config, Limits
 from longtake.studio.service import Service
-from longtake.studio.stage import Stage
+from longtake.studio.stage import Pace, Stage
 from tests.tiny import tiny_pipeline
 
 TOKEN = "a-token-of-the-operator"
 PROMPT = "a red sphere rolls"
 
 
+class TwoLanes(Stage):
+    """A stage that always has takes made side by side."""
+
+    def warm(self) -> Pace:
+        return replace(super().warm(), lanes=2)
+
+
 def tiny_stage() -> Stage:
-    return Stage([tiny_pipeline()])
+    return TwoLanes([tiny_pipeline()])
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch
 from longtake.pipeline import Pipeline
 from longtake.studio.failures import explain
 from longtake.studio.stage import Stage
-from tests.studio.serving import PROMPT, Running, serve, wait_for
+from tests.studio.serving import PROMPT, Running, TwoLanes, serve, wait_for
 from tests.tiny import tiny_pipeline
 
 
@@ -35,7 +35,7 @@ class _Models:
         _spoil(self.spoilt)
 
     def load(self) -> Stage:
-        return Stage([tiny_pipeline(), self.fragile, self.spoilt])
+        return TwoLanes([tiny_pipeline(), self.fragile, self.spoilt])
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from longtake import __version__
 from longtake.models.backends import attention_backend, compile_backend
+from longtake.models.text import TextEncoder
+from longtake.models.tiled_codec import TiledCodec
 
 if TYPE_CHECKING:
     from longtake.pipeline import Pipeline
@@ -22,7 +24,7 @@ SAMPLES = 256
 for any size."""
 
 
-def fingerprint(pipe: Pipeline, *, decode_beside: bool | None = None) -> dict[str, Any]:
+def fingerprint(pipe: Pipeline) -> dict[str, Any]:
     """Plain values; the same bytes are promised where all are equal."""
     device = pipe.backbone.device
     return {
@@ -38,7 +40,8 @@ def fingerprint(pipe: Pipeline, *, decode_beside: bool | None = None) -> dict[st
         "compile": compile_backend().name,
         "batch": 1,
         "loras": [f"{lora.digest[:12]}:{lora.scale:g}" for lora in pipe.variant.loras],
-        "weights": _weights(pipe.backbone, pipe.codec, pipe.text_encoder),
+        "tiled": isinstance(pipe.codec, TiledCodec),
+        "weights": _weights(pipe),
     }
 
 
@@ -50,16 +53,22 @@ def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     )
 
 
-def _weights(*modules: nn.Module) -> str:
+def _weights(pipe: Pipeline) -> str:
+    """The same wherever they are meanwhile: blocks on a shelf, a text encoder that rests."""
     total = hashlib.sha256()
-    for module in modules:
+    shelf, text = getattr(pipe.backbone, "shelf", None), pipe.text_encoder
+    codec = pipe.codec.codec if isinstance(pipe.codec, TiledCodec) else pipe.codec
+    for module in (pipe.backbone, codec, *(() if isinstance(text, TextEncoder) else (text,))):
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            total.update(_sample(tensor))
+            total.update(_sample(shelf.take([name])[name] if tensor.is_meta and shelf else tensor))
+    if isinstance(text, TextEncoder):
+        total.update(text.fingerprint.encode())
     return total.hexdigest()
 
 
 def _sample(tensor: Tensor) -> bytes:
-    values = tensor.detach().flatten()
+    whole = tensor if type(tensor) in (Tensor, nn.Parameter) else tensor.dequantize()
+    values = whole.detach().flatten()
     picked = values[:: max(1, len(values) // SAMPLES)][:SAMPLES].cpu().contiguous()
     return picked.view(torch.uint8).numpy().tobytes()

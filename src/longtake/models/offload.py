@@ -92,11 +92,12 @@ class Layerwise:
     """
 
     def __init__(self, model: WanTransformer, device: torch.device, shelf: Shelf | None = None) -> None:
+        self._model = model
         self._blocks = list(model.blocks)
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._names = [[f"blocks.{i}.{name}" for name in b.state_dict()] for i, b in enumerate(self._blocks)]
-        self._shelf = shelf or self._host_shelf(model)
+        self._shelf = model.shelf = shelf or self._host_shelf(model)
         self._ahead: dict[int, State] = {}
         for layer in range(len(self._blocks)):
             self._release(layer)
@@ -110,6 +111,7 @@ class Layerwise:
         for layer in range(len(self._blocks)):
             self._fetch(layer)
         self._ahead.clear()
+        self._model.shelf = None
 
     def _host_shelf(self, model: WanTransformer) -> Shelf:
         state = {name: value for name, value in model.state_dict().items() if name.startswith("blocks.")}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -37,6 +38,7 @@ class Residence:
     """What becomes of them after use."""
     identity: str | None = field(init=False)
     """The files' identity when the encoder was made; see `EncoderFiles.identity`."""
+    _lock: threading.RLock = field(init=False, default_factory=threading.RLock, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.offload == "after_use" and self.files is None:
@@ -45,18 +47,19 @@ class Residence:
 
     @contextmanager
     def awake(self, encoder: UMT5EncoderModel) -> Iterator[None]:
-        """The weights where they compute; afterwards where `offload` wants them."""
-        if encoder.device.type == "meta":
-            self._load_again(encoder)
-        elif self.device is not None:
-            move(encoder, self.device)
-        try:
-            yield
-        finally:
-            if self.offload != "never":
-                move(encoder, "meta" if self.offload == "after_use" else "cpu")
-                if self.device is not None and self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+        """The weights where they compute; afterwards where `offload` wants them. Others that want them wait."""
+        with nullcontext() if self.offload == "never" else self._lock:
+            if encoder.device.type == "meta":
+                self._load_again(encoder)
+            elif self.device is not None:
+                move(encoder, self.device)
+            try:
+                yield
+            finally:
+                if self.offload != "never":
+                    move(encoder, "meta" if self.offload == "after_use" else "cpu")
+                    if self.device is not None and self.device.type == "cuda":
+                        torch.cuda.empty_cache()
 
     def _load_again(self, encoder: UMT5EncoderModel) -> None:
         assert self.files is not None  # without files nothing is given back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -60,4 +61,4 @@ class EmbeddingCache:
 
 def _unfinished(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f"{path.stem}.{os.getpid()}.part")
+    return path.with_name(f"{path.stem}.{os.getpid()}-{threading.get_ident()}.part")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,9 @@ from longtake.models.mapped import MappedPages
 from longtake.models.wan_config import WanConfig
 from longtake.models.wan_layers import Attention, ConditionEmbedder, CrossAttention, FeedForward
 from longtake.models.wan_weights import WanWeights, read_weights
+
+if TYPE_CHECKING:
+    from longtake.models.offload import Shelf
 
 __all__ = ["TextContext", "WanConfig", "WanTransformer"]
 
@@ -127,6 +130,8 @@ class WanTransformer(nn.Module):
         self.norm_out = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
         self.proj_out = nn.Linear(dim, config.out_channels * patch[0] * patch[1] * patch[2])
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        self.shelf: Shelf | None = None
+        """Where the weights of the blocks are while they are not here; see `offload.py`."""
 
     def forward(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 from longtake.errors import UserError
@@ -12,12 +13,15 @@ from longtake.studio.pictures import LivePictures
 from longtake.studio.signing import prompts_in
 from longtake.studio.stage import Stage
 
+_ALONE = threading.Lock()
+"""What is warned of is decided for the whole process."""
+
 
 def open_take(
     stage: Stage, library: Library, order: Order, pictures: LivePictures | None
 ) -> tuple[RecordedTake, Begun]:
     """Open a take and say what it is. Raises UserError for what cannot be made."""
-    with warnings.catch_warnings():
+    with _ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a size that a model does not know, which the request asked for
         take = _open(stage, library, order, pictures)
     try:

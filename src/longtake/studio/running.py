@@ -1,4 +1,4 @@
-"""One take in a worker's thread: its pace, its share of the machine, and what others ask of it."""
+"""One take of a worker: its pace, its share of the machine, and what others ask of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_FLIGHT = 2
 
 
 class RunningTake:
-    """See `Making`. `open`, `make` and `close` are called in the worker's thread alone."""
+    """See `Making`. `open`, `make` and `close` are called by the worker alone, one at a time."""
 
     def __init__(
         self, worker: ThreadWorker, listener: Listener, *, is_live: bool, pictures: LivePictures | None
@@ -49,7 +49,7 @@ class RunningTake:
         """Tell the listener."""
         self._listener(event)
 
-    # --- for the worker's thread
+    # --- for the worker
 
     def open(self, take: RecordedTake, media_time: float, *, share: float) -> None:
         """Take over an open take that goes on at `media_time`."""
@@ -131,7 +131,7 @@ class RunningTake:
 
     def rewind(self, at: float) -> Future[float]:
         """See `Making.rewind`."""
-        return self._worker.call(lambda: self._rewind(at))
+        return self._worker.call(lambda: self._rewind(at), about=self)
 
     def _rewind(self, at: float) -> float:
         take = self._opened()

@@ -1,4 +1,9 @@
-"""A worker that is a thread of this process. It owns the models: nothing else runs them."""
+"""A worker in threads of this process. They own the models: nothing else runs them.
+
+Each thread is a *lane*: it makes one chunk at a time, of whichever take has its turn. A lane that is alone has all
+cores; two leave none idle while one of them is busy with anything but arithmetic. The networks are shared and never
+changed by takes; a take is in one lane at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from longtake.journal import Library
 from longtake.studio.config import Limits
@@ -28,10 +33,18 @@ LOG = logging.getLogger("longtake.studio")
 T = TypeVar("T")
 
 
+class _Call(NamedTuple):
+    """Something to run between two chunks."""
+
+    run: Callable[[], None]
+    about: Task | None
+    """The take that must not be at work meanwhile."""
+
+
 class ThreadWorker:
     """See `Worker`.
 
-    load: opens the models, in the thread. on_ready: told how many takes the default model makes in real time.
+    load: opens the models, in the first lane. on_ready: told how many takes the default model makes in real time.
     on_broken: told when no model can be opened; the worker is over then.
     """
 
@@ -48,9 +61,10 @@ class ThreadWorker:
         self._load, self._on_ready, self._on_broken = load, on_ready, on_broken
         self._stage: Stage | None = None
         self._models: Mapping[str, Mapping[str, Any]] = {}
-        self._calls: deque[Callable[[], None]] = deque()
-        self._running: list[Task] = []
         self._changed = threading.Condition()
+        self._calls: deque[_Call] = deque()
+        self._running: list[Task] = []
+        self._at_work: list[Task] = []
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="longtake-worker", daemon=True)
 
@@ -77,7 +91,7 @@ class ThreadWorker:
     ) -> RunningTake:
         """See `Worker.begin`."""
         running = RunningTake(self, listener, is_live=is_live, pictures=pictures)
-        self.call(lambda: self._open(running, order))
+        self.call(lambda: self._open(running, order), about=running)
         return running
 
     def enhance(self, order: Enhance, listener: Listener) -> None:
@@ -88,12 +102,12 @@ class ThreadWorker:
         """See `Worker.close`."""
         with self._changed:
             self._is_closing = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._stage is not None:  # while models are being opened there is nothing to let go
             self._thread.join()
 
-    def call(self, function: Callable[[], T]) -> Future[T]:
-        """Run something in the thread, between two chunks."""
+    def call(self, function: Callable[[], T], *, about: Task | None = None) -> Future[T]:
+        """Run something in a lane, between two chunks of what it is about."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -105,43 +119,73 @@ class ThreadWorker:
                 future.set_exception(failure)
 
         with self._changed:
-            self._calls.append(run)
-            self._changed.notify()
+            self._calls.append(_Call(run, about))
+            self._changed.notify_all()
         return future
 
     def wake(self) -> None:
         """Something has changed; look again whose turn it is."""
         with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _run(self) -> None:
         try:
             stage = self._load()
-            speed = stage.warm()
+            pace = stage.warm()
         except Exception as failure:  # told to whoever started the server
             LOG.exception("models cannot be opened")
             self._on_broken(failure)
             return
         self._models, self._stage = stage.describe(), stage
-        self._on_ready(math.floor(speed * SHARE))
-        while not self._is_closing:
-            self._turn()
+        others = [
+            threading.Thread(target=self._lane, name=f"longtake-worker-{number}", daemon=True)
+            for number in range(2, pace.lanes + 1)
+        ]
+        for other in others:
+            other.start()
+        self._on_ready(math.floor(pace.speed * SHARE))
+        self._lane()
+        for other in others:
+            other.join()
         for running in [*self._running]:
             self._end(running, is_complete=False)
+
+    def _lane(self) -> None:
+        while not self._is_closing:
+            self._turn()
 
     def _turn(self) -> None:
         """One call, one chunk, or a wait until there is something to do."""
         with self._changed:
-            call = self._calls.popleft() if self._calls else None
-            turn, wait = (None, 0.0) if call else choose(self._running)
+            call = self._next_call()
+            turn, wait = (None, 0.0) if call else choose(self._idle())
             if call is None and turn is None:
                 if not self._is_closing:
                     self._changed.wait(None if math.isinf(wait) else wait)
                 return
-        if call is not None:
-            call()
-        elif turn is not None:
-            self._step(turn)
+            busy = call.about if call is not None else turn
+            if busy is not None:
+                self._at_work.append(busy)
+        try:
+            if call is not None:
+                call.run()
+            elif turn is not None:
+                self._step(turn)
+        finally:
+            with self._changed:
+                if busy is not None:
+                    self._at_work.remove(busy)
+                self._changed.notify_all()
+
+    def _next_call(self) -> _Call | None:
+        for call in self._calls:
+            if call.about not in self._at_work:
+                self._calls.remove(call)
+                return call
+        return None
+
+    def _idle(self) -> list[Task]:
+        return [running for running in self._running if running not in self._at_work]
 
     def _open(self, running: RunningTake, order: Order) -> None:
         assert self._stage is not None, "an order came before the models"
@@ -154,12 +198,17 @@ class ThreadWorker:
             return
         running.open(take, begun.media_time, share=self._least_spent())
         running.spent += time.monotonic() - began
-        self._running.append(running)
+        self._join(running)
         running.tell(begun)
 
     def _take_on(self, order: Enhance, listener: Listener) -> None:
         assert self._stage is not None, "an order came before the models"
-        self._running.append(Enhancing(self._stage, self.library, order, listener))
+        self._join(Enhancing(self._stage, self.library, order, listener))
+
+    def _join(self, running: Task) -> None:
+        with self._changed:
+            self._running.append(running)
+            self._changed.notify_all()
 
     def _prepare(self, order: Order) -> Begun:
         assert self._stage is not None, "an order came before the models"
@@ -186,7 +235,8 @@ class ThreadWorker:
         running.tell(Ended(is_complete=is_complete))
 
     def _release(self, running: Task) -> None:
-        self._running.remove(running)
+        with self._changed:
+            self._running.remove(running)
         try:
             running.close()
         except Exception as failure:  # noqa: BLE001 - what it held is let go; the others go on
@@ -197,7 +247,8 @@ class ThreadWorker:
 
     def _least_spent(self) -> float:
         """A newcomer starts where the least served stands, so that it does not shut out the others."""
-        return min((running.spent for running in self._running), default=0.0)
+        with self._changed:
+            return min((running.spent for running in self._running), default=0.0)
 
 
 def local_worker(

@@ -25,10 +25,14 @@ _GONE = (WebSocketException, OSError)
 
 
 class Watcher(threading.Thread):
-    """Watches a take until it is stopped. start: the fields of its `session.start`."""
+    """Watches a take until it is stopped. start: the fields of its `session.start`.
 
-    def __init__(self, server: ServerProcess, start: Mapping[str, Any]) -> None:
+    is_greedy: it says that it has seen whatever it got, so that the next chunk is made at once.
+    """
+
+    def __init__(self, server: ServerProcess, start: Mapping[str, Any], *, is_greedy: bool = False) -> None:
         super().__init__(daemon=True)
+        self._is_greedy = is_greedy
         self._server, self._start = server, {"type": "session.start", **start}
         self._stopping = threading.Event()
         self._opened = threading.Event()
@@ -82,10 +86,11 @@ class Watcher(threading.Thread):
             now = time.monotonic()
             if now - told >= _TELL_SECONDS:
                 told = now
-                position = self.player.position(now)
-                wire.send(
-                    json.dumps({"type": "session.playback", "media_time": position, "is_playing": True})
-                )
+                if not self._is_greedy:
+                    self._tell(wire, self.player.position(now))
+
+    def _tell(self, wire: ClientConnection, media_time: float) -> None:
+        wire.send(json.dumps({"type": "session.playback", "media_time": media_time, "is_playing": True}))
 
     def _hear(self, wire: ClientConnection, data: str | bytes) -> None:
         if isinstance(data, bytes):
@@ -99,7 +104,10 @@ class Watcher(threading.Thread):
                 with self._lock:
                     now = time.monotonic()
                     self.arrivals.append(now)
-                    self.player.came(now, message["media_time"], message["num_frames"] / self._fps)
+                    seconds = message["num_frames"] / self._fps
+                    self.player.came(now, message["media_time"], seconds)
+                if self._is_greedy:
+                    self._tell(wire, message["media_time"] + seconds)
                 self._opened.set()
             case "session.stats":
                 with self._lock:
