@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from longtake import Pipeline, UserError
 from longtake.journal import Library
@@ -33,6 +34,19 @@ def test_a_take_with_twenty_directions_is_made_again_to_the_byte(pipe: Pipeline,
     assert (report.difference, report.chunks, report.frames) == (None, 22, 173)
     with library.media(take.id) as media:
         assert seen == [media.read(index) for index in range(22)]
+
+
+def test_it_is_made_again_by_as_many_threads(pipe: Pipeline, library: Library) -> None:
+    own = torch.get_num_threads()
+    torch.set_num_threads(own + 1)
+    try:
+        take = begin(library, pipe)
+        made(take)
+    finally:
+        torch.set_num_threads(own)
+    seen: set[int] = set()
+    report = library.replay(take.id, pipe, on_segment=lambda *_: seen.add(torch.get_num_threads()))
+    assert (seen, report.other_build, torch.get_num_threads()) == ({own + 1}, "", own)
 
 
 @pytest.mark.parametrize("file", [latents_file, segment_file])

@@ -156,7 +156,8 @@ def test_lanes_are_used_where_they_are_faster(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(stage_module, "GAIN", gain)
-    assert Stage([tiny_pipeline()]).warm().lanes == lanes
+    pace = Stage([tiny_pipeline()]).warm()
+    assert (pace.lanes, pace.threads) == (lanes, 2 // lanes)
 
 
 def test_weights_that_come_and_go_are_used_by_one_take_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from longtake import boxes
 from longtake.chunk import Chunk
@@ -50,6 +53,24 @@ def replay(
 ) -> ReplayReport:
     """See `Library.replay`."""
     facts = Facts.from_dict(store.facts)
+    with _threads(facts.fingerprint.get("threads")):
+        return _replay(store, facts, pipe, verify=verify, on_segment=on_segment)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """As many threads as the take was begun with."""
+    own = torch.get_num_threads()
+    torch.set_num_threads(count or own)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
+
+
+def _replay(
+    store: Store, facts: Facts, pipe: Pipeline, *, verify: bool, on_segment: Callable[[int, bytes], None]
+) -> ReplayReport:
     frames = chunks = 0
     for row, chunk, segment in _made_again(store, facts, pipe):
         chunks += 1

@@ -26,7 +26,7 @@ from longtake.timeline import Timeline
 SHARE = 0.7
 """Part of the measured speed that is given to takes; the rest is for encoding, transport and videos."""
 LANES = 2
-"""Takes that are made side by side at most. Two leave no core idle; more would wait for Python's lock."""
+"""Takes that are made side by side at most, each by its part of the cores: more would wait for Python's lock."""
 GAIN = 1.1
 """How much faster two takes side by side have to be than by turns."""
 MEASURED = 2
@@ -42,6 +42,8 @@ class Pace:
 
     speed: float
     """Media seconds a second, of all lanes together."""
+    threads: int
+    """Of torch, for each lane."""
     lanes: int = 1
     """Takes that are made side by side."""
 
@@ -67,15 +69,18 @@ class Stage:
 
         A model that makes no finite numbers is not used, and says so to whoever asks for it.
         """
-        pipes = [*self._pipes.values()]
+        pipes, threads = [*self._pipes.values()], torch.get_num_threads()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             alone, *_ = map(self._try_out, pipes)
-            if torch.get_num_threads() > 1 and all(map(_is_shareable, pipes)):
-                together = _together(pipes[0])
+            if threads >= LANES and all(map(_is_shareable, pipes)):
+                together = _together(pipes[0], threads // LANES)
+                torch.set_num_threads(
+                    threads
+                )  # for threads that begin later, which follow the last that was set
                 if together > GAIN * alone:
-                    return Pace(speed=together, lanes=LANES)
-        return Pace(speed=alone)
+                    return Pace(speed=together, threads=threads // LANES, lanes=LANES)
+        return Pace(speed=alone, threads=threads)
 
     def pipe(self, name: str) -> Pipeline:
         """A model by name. Raises UserError for one that is not there, or that cannot be used."""
@@ -128,11 +133,16 @@ def _try_out(pipe: Pipeline, meet: Callable[[], object] = lambda: None) -> _Trie
     )
 
 
-def _together(pipe: Pipeline) -> float:
-    """Media seconds a second of takes that are made side by side."""
+def _together(pipe: Pipeline, threads: int) -> float:
+    """Media seconds a second of takes that are made side by side, each by so many threads."""
     start = threading.Barrier(LANES, timeout=_MEET_SECONDS)
+
+    def lane(_: int) -> _Tried:
+        torch.set_num_threads(threads)
+        return _try_out(pipe, start.wait)
+
     with ThreadPoolExecutor(LANES) as lanes:
-        tried = [*lanes.map(lambda _: _try_out(pipe, start.wait), range(LANES))]
+        tried = [*lanes.map(lane, range(LANES))]
     return sum(one.media_seconds for one in tried) / max(one.took for one in tried)
 
 

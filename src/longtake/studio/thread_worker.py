@@ -1,7 +1,7 @@
 """A worker in threads of this process. They own the models: nothing else runs them.
 
-Each thread is a *lane*: it makes one chunk at a time, of whichever take has its turn. A lane that is alone has all
-cores; two leave none idle while one of them is busy with anything but arithmetic. The networks are shared and never
+Each thread is a *lane*: it makes one chunk at a time, of whichever take has its turn, with its part of the cores. Two
+lanes make more than one that has all cores, where much of a chunk is not arithmetic. The networks are shared and never
 changed by takes; a take is in one lane at a time.
 """
 
@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
+
+import torch
 
 from longtake.journal import Library
 from longtake.studio.config import Limits
@@ -138,19 +140,22 @@ class ThreadWorker:
             return
         self._models, self._stage = stage.describe(), stage
         others = [
-            threading.Thread(target=self._lane, name=f"longtake-worker-{number}", daemon=True)
+            threading.Thread(
+                target=self._lane, args=(pace.threads,), name=f"longtake-worker-{number}", daemon=True
+            )
             for number in range(2, pace.lanes + 1)
         ]
         for other in others:
             other.start()
         self._on_ready(math.floor(pace.speed * SHARE))
-        self._lane()
+        self._lane(pace.threads)
         for other in others:
             other.join()
         for running in [*self._running]:
             self._end(running, is_complete=False)
 
-    def _lane(self) -> None:
+    def _lane(self, threads: int) -> None:
+        torch.set_num_threads(threads)
         while not self._is_closing:
             self._turn()
 
