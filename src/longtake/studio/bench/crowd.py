@@ -5,8 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+
+import httpx
 
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Result
@@ -23,6 +26,8 @@ CALM_SECONDS = 300.0
 """Most that the run without trouble takes; memory is watched in the other, which may be long."""
 SETTLE = 5.0
 """Seconds after the start that are not counted."""
+POOL = 16
+"""Requests at once that fill the server's pools of threads before they are counted."""
 RELEASE = 45.0
 """Seconds in which everything has to be let go."""
 
@@ -69,6 +74,7 @@ def crowd(
         progress("measuring the speed")
         speed = _speed(running)
         count = takes or max(2, int(SHARE * speed))
+        _fill_pools(running)
         before = _rest(running)
         progress(f"{count} takes, {VIEWERS - 3} viewers")
         calm = _leg(running, count, min(seconds, CALM_SECONDS), trouble=False)
@@ -163,6 +169,20 @@ def _speed_of(running: ServerProcess, takes: int) -> float:
         chunks = sum(len(watcher.arrivals) for watcher in watchers)
     _rest(running)
     return float(running.model()["chunk_seconds"]) * chunks / CALIBRATION
+
+
+def _fill_pools(running: ServerProcess) -> None:
+    """Many requests at once, so that the server's two pools of threads are as large as they get."""
+    with running.client() as http, ThreadPoolExecutor(POOL) as many:
+        take_id = http.get("/v1/takes").json()["data"][0]["id"]
+
+        def ask(number: int) -> httpx.Response:
+            if number % 2:
+                return http.get("/v1/takes")
+            return http.post("/v1/tokens", json={"take_id": take_id})
+
+        for answer in many.map(ask, range(8 * POOL)):
+            answer.raise_for_status()
 
 
 def _leg(running: ServerProcess, takes: int, seconds: float, *, trouble: bool) -> Leg:

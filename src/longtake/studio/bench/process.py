@@ -42,8 +42,11 @@ class ServerProcess:
 
     def __init__(self, process: subprocess.Popen[str], address: str, token: str | None) -> None:
         self._process, self.address, self.token = process, address, token
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self.http = httpx.Client(base_url=address, headers=headers, timeout=30)
+        self.http = self.client()
+
+    def client(self) -> httpx.Client:
+        """Another client, to be closed."""
+        return httpx.Client(base_url=self.address, headers=dict(self.headers), timeout=30)
 
     @property
     def live_address(self) -> str:
