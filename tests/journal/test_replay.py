@@ -36,17 +36,23 @@ def test_a_take_with_twenty_directions_is_made_again_to_the_byte(pipe: Pipeline,
         assert seen == [media.read(index) for index in range(22)]
 
 
-def test_it_is_made_again_by_as_many_threads(pipe: Pipeline, library: Library) -> None:
+def test_it_goes_on_and_is_made_again_by_as_many_threads(
+    pipe: Pipeline, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = torch.get_num_threads()
+    monkeypatch.setattr(os, "cpu_count", lambda: own + 1)
     torch.set_num_threads(own + 1)
     try:
-        take = begin(library, pipe)
-        made(take)
+        with begin(library, pipe) as take:
+            next(take)
     finally:
         torch.set_num_threads(own)
-    seen: set[int] = set()
-    report = library.replay(take.id, pipe, on_segment=lambda *_: seen.add(torch.get_num_threads()))
-    assert (seen, report.other_build, torch.get_num_threads()) == ({own + 1}, "", own)
+    counts = set[int]()
+    with library.resume(take.id, pipe, observers=[lambda _: counts.add(torch.get_num_threads())]) as again:
+        made(again)
+    report = library.replay(take.id, pipe, on_segment=lambda *_: counts.add(torch.get_num_threads()))
+    assert (counts, torch.get_num_threads()) == ({own + 1}, own)
+    assert (again.notes, report.other_build) == ((), "")
 
 
 @pytest.mark.parametrize("file", [latents_file, segment_file])

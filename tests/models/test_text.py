@@ -1,6 +1,7 @@
 """The text encoder: Wan's padding rule, a closed vocabulary, folders and the on-disk cache."""
 
-import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_long_prompts_are_cut_and_keep_their_end(encoder: TextEncoder) -> None:
 def test_a_prompt_that_is_cut_says_so(encoder: TextEncoder) -> None:
     with pytest.warns(UserWarning, match="15 tokens; only the first 12"):
         encoder.encode(["a red sphere rolls to the right a red sphere rolls to the right"])
+
+
+@pytest.mark.filterwarnings("ignore:the prompt has")
+def test_prompts_are_read_from_several_threads_as_from_one(encoder: TextEncoder) -> None:
+    prompts = ["red " * 40, "a (red:1.5) sphere", "a red sphere rolls", "a dragon"]
+    wanted = [encoder.encode([prompt]) for prompt in prompts]
+
+    def read(number: int) -> bool:
+        torch.set_num_threads(own)
+        prompt = number % len(prompts)
+        encoder.unknown_words(prompts[prompt])
+        return torch.equal(encoder.encode([prompts[prompt]]), wanted[prompt])
+
+    own, interval = torch.get_num_threads(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as readers:
+            assert all(readers.map(read, range(400)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_prompt_does_not_depend_on_its_batch(encoder: TextEncoder) -> None:
@@ -113,6 +134,19 @@ def test_the_cache_knows_other_weights_apart(encoder: TextEncoder, tmp_path: Pat
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_the_cache_keeps_what_was_computed_here(encoder: TextEncoder, tmp_path: Path) -> None:
+    """Another number of threads rounds otherwise, and a take is made again with its own."""
+    encoder.cache, own = EmbeddingCache(tmp_path), torch.get_num_threads()
+    encoder.encode(["red"])
+    torch.set_num_threads(own + 1)
+    try:
+        encoder.encode(["red"])
+        encoder.encode(["red"])
+    finally:
+        torch.set_num_threads(own)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_cache_folder_follows_longtake_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LONGTAKE_HOME", str(tmp_path))
     assert EmbeddingCache().folder == tmp_path / "text"
@@ -131,8 +165,7 @@ def test_prompts_without_weights_keep_their_bytes_and_their_entry(
 ) -> None:
     encoder.cache = EmbeddingCache(tmp_path)
     plain = encoder.encode(["a red sphere"])
-    key = hashlib.sha256(f"{encoder.fingerprint}\n12\na red sphere".encode()).hexdigest()
-    assert [path.stem for path in tmp_path.iterdir()] == [key]
+    (key,) = [path.stem for path in tmp_path.iterdir()]
     assert torch.equal(encoder.encode(["a (red:1) sphere"]), plain)
     weighted = encoder.encode(["a (red:2) sphere"])
     assert torch.equal(weighted[0, 1], 2 * plain[0, 1])

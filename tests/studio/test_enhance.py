@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ def test_a_take_is_made_larger_on_request(server: Running, tmp_path: Path) -> No
     (tmp_path / "large.mp4").write_bytes(answer.content)
     assert read_video(tmp_path / "large.mp4")[0].shape == (13, 32, 64, 3)
     assert verify(tmp_path / "large.mp4").valid
+
+
+def test_two_that_ask_at_once_share_one(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_id, begun = _take(server), list[object]()
+    enhance = server.service.worker.enhance
+    monkeypatch.setattr(
+        server.service.worker, "enhance", lambda order, heard: (begun.append(order), enhance(order, heard))
+    )
+    with server.http() as http, ThreadPoolExecutor(4) as many:
+        answers = [*many.map(lambda _: http.post(f"/v1/takes/{take_id}/enhance"), range(4))]
+        assert [answer.status_code for answer in answers] == [202] * 4
+        assert _done(http, f"/v1/takes/{take_id}/enhance")["status"] == "completed"
+    assert len(begun) == 1
 
 
 def test_live_takes_go_on_while_another_is_enhanced(server: Running) -> None:

@@ -150,6 +150,42 @@ def test_a_worker_that_is_closed_ends_what_is_in_its_lanes(tmp_path: Path) -> No
     assert not [one for one in threading.enumerate() if one.name.startswith("longtake-worker")]
 
 
+def test_what_waits_when_a_worker_is_closed_is_called_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe, is_inside, may_pass = tiny_pipeline(), threading.Event(), threading.Event()
+
+    def gate() -> None:
+        is_inside.set()
+        assert may_pass.wait(20)
+
+    with _worker(pipe, tmp_path) as worker:
+        _gated(pipe, monkeypatch, gate)
+        heard = _begin(worker, pipe, 0)
+        assert is_inside.wait(20)
+        assert heard.making is not None
+        rewound = heard.making.rewind(0)
+        closing = threading.Thread(target=worker.close)
+        closing.start()
+        wait_for(lambda: not worker.is_ready)
+        may_pass.set()
+        closing.join(20)
+        assert rewound.cancelled()
+
+
+def test_where_two_takes_do_not_fit_they_are_made_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    alone, lanes = stage_module._try_out, iter(range(2))
+
+    def has_no_room(pipe: Pipeline, meet: Callable[[], object] = lambda: None) -> Any:
+        if threading.current_thread() is not threading.main_thread() and next(lanes):
+            raise MemoryError
+        return alone(pipe, meet)
+
+    monkeypatch.setattr(stage_module, "_try_out", has_no_room)
+    assert Stage([tiny_pipeline()]).warm().lanes == 1
+
+
 @pytest.mark.parametrize(("gain", "lanes"), [(0.0, 2), (1e9, 1)])
 def test_lanes_are_used_where_they_are_faster(
     gain: float, lanes: int, monkeypatch: pytest.MonkeyPatch

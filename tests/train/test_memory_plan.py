@@ -39,8 +39,8 @@ def test_weights_gradients_and_moments_are_those_of_the_real_network() -> None:
 
 
 @pytest.mark.parametrize("bfloat16", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, masked: bool) -> None:
+@pytest.mark.parametrize("blocks", [1, 2, 6])
+def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, blocks: int) -> None:
     config = WanConfig(
         num_attention_heads=4, attention_head_dim=48, ffn_dim=1120, num_layers=1, freq_dim=32, text_dim=24
     )
@@ -49,7 +49,7 @@ def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, masked: bo
     rule = WholeClip(
         grid=config.grid(side, side),
         positions=tuple(range(frames)),
-        mask=block_causal_mask(frames, 3) if masked else None,
+        mask=block_causal_mask(frames, frames // blocks) if blocks > 1 else None,
     )
     with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
         context = network.text_context(torch.randn(1, 8, 24))
@@ -59,7 +59,7 @@ def test_a_blocks_backward_pass_needs_what_is_planned(bfloat16: bool, masked: bo
             network, lambda: network.blocks[0](x, time, context.layers[0], None, None, rule, 0)
         )
     tokens = frames * (side // 2) ** 2
-    planned = of_block(config, Clip(clips=1, tokens=tokens, text_rows=8, masked=masked, bfloat16=bfloat16))
+    planned = of_block(config, Clip(clips=1, tokens=tokens, text_rows=8, blocks=blocks, bfloat16=bfloat16))
     assert planned == pytest.approx(kept, rel=0.03), f"planned {planned}, kept {kept}"
 
 
@@ -127,7 +127,7 @@ def test_the_largest_pass_counts_and_the_table_says_everything() -> None:
 
 
 def test_activations_grow_with_layers_by_their_inputs_only() -> None:
-    clip = Clip(clips=2, tokens=100, text_rows=8, masked=False, bfloat16=False)
+    clip = Clip(clips=2, tokens=100, text_rows=8, blocks=1, bfloat16=False)
     one, two = (
         activations(WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=n), clip)
         for n in (1, 2)

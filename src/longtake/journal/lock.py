@@ -18,7 +18,10 @@ class Ownership:
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError when it is held, in this process or in another one, which it names."""
-        self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            raise UserError(f"take {folder.name} is gone; it was deleted") from None
         for _ in range(_TRIES):
             if _locks(self._file):
                 break

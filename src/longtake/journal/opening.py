@@ -17,6 +17,7 @@ from longtake.journal.lock import Ownership
 from longtake.journal.recorded import RecordedTake
 from longtake.journal.retention import Budget
 from longtake.journal.store import Store
+from longtake.journal.threads import as_begun
 from longtake.methods import Kind
 from longtake.pipeline import Pipeline
 
@@ -33,12 +34,13 @@ def open_take(
     retention_bytes: int,
 ) -> RecordedTake:
     """See `Library.resume`. course: where the take stands, if it is new."""
-    with ExitStack() as undo:
+    with ExitStack() as meanwhile, ExitStack() as kept:
         ownership = Ownership(folder)
-        undo.callback(ownership.close)
+        kept.callback(ownership.close)
         store = Store(folder)
-        undo.callback(store.close)
+        kept.callback(store.close)
         facts = Facts.from_dict(store.facts)
+        meanwhile.enter_context(as_begun(facts))
         notes = [] if course else _look(store, facts, pipe)
         take = RecordedTake(
             Navigator(pipe=pipe, facts=facts, store=store, video=video, decode_beside=decode_beside),
@@ -48,7 +50,7 @@ def open_take(
             observers=observers,
             notes=notes,
         )
-        undo.pop_all()
+        kept.pop_all()
         return take
 
 

@@ -18,6 +18,7 @@ from longtake.journal.files import SNAPSHOTS, snapshot_file
 from longtake.journal.lock import Ownership
 from longtake.journal.retention import Budget
 from longtake.journal.scribe import Saved, Scribe
+from longtake.journal.threads import as_begun
 from longtake.journal.turning import check_kept, chunks_until, turn
 from longtake.methods import Kind
 from longtake.timeline import Receipt
@@ -138,7 +139,7 @@ class RecordedTake:
         """
         while True:
             self._running.wait()
-            with self._making:
+            with self._making, as_begun(self._facts):
                 if self._running.is_set():
                     return self._next()
 
@@ -220,7 +221,7 @@ class RecordedTake:
         """
         if self._facts.kind == Kind.JOINT:
             raise UserError(f"{self._facts.model!r} makes the whole video at once; it cannot be rewound")
-        with self._making, self._steering:
+        with self._making, self._steering, as_begun(self._facts):
             rows, cues, fps = self._store.chunks(), self._store.cues(), self._facts.fps
             keep = chunks_until(rows, seconds, fps)
             check_kept(rows, keep, fps)

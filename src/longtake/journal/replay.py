@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from longtake import boxes
 from longtake.chunk import Chunk
@@ -20,6 +17,7 @@ from longtake.journal.reading import why_unreplayable
 from longtake.journal.rows import ChunkRow, digest, receipts_to_json
 from longtake.journal.scribe import to_file
 from longtake.journal.store import Store
+from longtake.journal.threads import as_begun
 from longtake.media import encode_fragment
 from longtake.pipeline import Pipeline
 
@@ -53,19 +51,8 @@ def replay(
 ) -> ReplayReport:
     """See `Library.replay`."""
     facts = Facts.from_dict(store.facts)
-    with _threads(facts.fingerprint.get("threads")):
+    with as_begun(facts):
         return _replay(store, facts, pipe, verify=verify, on_segment=on_segment)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """As many threads as the take was begun with."""
-    own = torch.get_num_threads()
-    torch.set_num_threads(count or own)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(own)
 
 
 def _replay(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,8 @@ _SNAPSHOTS = 4
 """Part of the room that the snapshots of one take may have."""
 _LEAST = 2
 """Chunks that a take keeps in any case."""
+_ALONE = threading.Lock()
+"""Two that make room at once would make it twice."""
 
 
 def read_size(text: str, name: str) -> int:
@@ -61,6 +64,11 @@ class Budget:
 
 def make_room(own: Store, others: Iterable[Path], limit: int) -> int:
     """Bring all takes below `limit`; returns the bytes that they have then."""
+    with _ALONE:
+        return _make_room(own, others, limit)
+
+
+def _make_room(own: Store, others: Iterable[Path], limit: int) -> int:
     folders = [folder for folder in others if folder != own.folder]
     used = own.kept_bytes() + sum(map(_kept_in, folders))
     for folder in folders:

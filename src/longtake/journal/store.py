@@ -42,6 +42,9 @@ _CHUNK = (
     "latents_size, segment_size, receipts, expired"
 )
 
+_BUSY_SECONDS = 60
+"""How long a writer waits for another: a branch holds its parent's record while it links or copies the files."""
+
 
 class Store:
     """See the module's text."""
@@ -52,7 +55,9 @@ class Store:
         self._lock = threading.RLock()
         if not (folder / NAME).is_file():
             raise UserError(f"take {folder.name} has no {NAME}; delete it, or restore the file")
-        self._connection = sqlite3.connect(folder / NAME, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            folder / NAME, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
+        )
         try:
             _make_durable(self._connection)
             format, facts, self.init_segment = self._one("SELECT format, facts, init FROM take")

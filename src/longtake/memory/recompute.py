@@ -88,7 +88,7 @@ class Recompute:
         def record(layer: int, kv: KeyValue) -> None:
             self._cache.fill(layer, kv, places)
 
-        mask = block_causal_mask(count, self._block, backbone.device)
+        mask = block_causal_mask(count, self._block)
         rule = Recorded(rule=WholeClip(grid=self._grid, positions=places, mask=mask), record=record)
         timestep = torch.full((1, count), self._context_timestep, device=backbone.device)
         backbone(self._latents.to(backbone.device, backbone.dtype), timestep, text, attention=rule)

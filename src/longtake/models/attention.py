@@ -8,7 +8,7 @@ position, so that the network itself knows nothing of windows, sinks or caches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -84,9 +84,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     return kernel()(q, k, v, mask)
 
 
-def block_causal_mask(num_frames: int, block: int, device: torch.device | None = None) -> Tensor:
+def block_causal_mask(num_frames: int, block: int) -> Tensor:
     """`[T, T]`, True where frame (row) may see frame (column): all frames up to the end of its own block."""
-    index = torch.arange(num_frames, device=device) // block
+    index = torch.arange(num_frames) // block
     return index[:, None] >= index[None, :]
 
 
@@ -98,6 +98,13 @@ class AttentionRule(Protocol):
         ...
 
 
+class _Group(NamedTuple):
+    """Neighbouring frames that see the same: less work than a mask over tokens, and no memory."""
+
+    rows: tuple[int, ...]
+    seen: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WholeClip:
     """All frames in one pass: bidirectional without a mask, block-causal and the like with one."""
@@ -106,7 +113,12 @@ class WholeClip:
     positions: tuple[int, ...]
     """Temporal index of each frame in the pass."""
     mask: Tensor | None = None
-    """`[T, T]` over frames, True where a frame (row) may see a frame (column)."""
+    """`[T, T]` over frames, on the CPU, True where a frame (row) may see a frame (column)."""
+    groups: tuple[_Group, ...] = field(init=False)
+    """What the mask says, ready for use: nothing of it is read back from a device in the middle of a pass."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", () if self.mask is None else tuple(_groups(self.mask)))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         angles = rotary(self.positions, self.grid, q.shape[-1], q.device)
@@ -120,15 +132,15 @@ class WholeClip:
                 torch.cat([k_frames[frame] for frame in seen], 1),
                 torch.cat([v_frames[frame] for frame in seen], 1),
             )
-            for rows, seen in _groups(self.mask)
+            for rows, seen in self.groups
         ]
         return torch.cat(out, 1)
 
 
-def _groups(mask: Tensor) -> Iterator[tuple[list[int], list[int]]]:
-    """Neighbouring frames that see the same, with what they see: less work than a mask over tokens, and no memory."""
+def _groups(mask: Tensor) -> Iterator[_Group]:
     for seen, group in groupby(enumerate(mask.tolist()), key=itemgetter(1)):
-        yield [frame for frame, _ in group], [frame for frame, sees in enumerate(seen) if sees]
+        rows = tuple(frame for frame, _ in group)
+        yield _Group(rows, tuple(frame for frame, sees in enumerate(seen) if sees))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

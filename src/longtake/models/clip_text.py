@@ -20,7 +20,7 @@ from longtake.errors import UserError
 from longtake.models.containers import open_container
 from longtake.models.files import load_strict, read_json
 from longtake.models.prompt import Prompt, parse
-from longtake.models.tokenizer import TOKENIZER_FILES, read_tokenizer
+from longtake.models.tokenizer import TOKENIZER_FILES, read_tokenizer, tokenized
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, PreTrainedTokenizerFast
@@ -98,13 +98,14 @@ class ClipTextEncoder(nn.Module):
         return (shares[:, None, None] * self.encode([prompt for prompt, _ in mix])).sum(0, keepdim=True)
 
     def _encoded(self, prompt: Prompt) -> Tensor:
-        length = len(self.tokenizer(prompt.text, verbose=False)["input_ids"])
+        length = len(tokenized(self.tokenizer, prompt.text, verbose=False)["input_ids"])
         if length > self.max_length:
             warnings.warn(
                 f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",
                 stacklevel=4,
             )
-        coded = self.tokenizer(
+        coded = tokenized(
+            self.tokenizer,
             prompt.text,
             padding="max_length",
             truncation=True,

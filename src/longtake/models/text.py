@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from longtake.errors import UserError
 from longtake.models.prompt import Prompt, clean, parse
 from longtake.models.residence import Offload, Residence, move
-from longtake.models.text_cache import EmbeddingCache
+from longtake.models.text_cache import EmbeddingCache, computed_on
 from longtake.models.text_mix import Mixed, mixed, shares_of
 from longtake.models.text_weights import EncoderFiles
-from longtake.models.tokenizer import known_words, read_tokenizer, unknown_words, word_tokenizer
+from longtake.models.tokenizer import known_words, read_tokenizer, tokenized, unknown_words, word_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
@@ -201,8 +201,13 @@ class TextEncoder(nn.Module):
         return self._tokens([parse(prompt).text for prompt in prompts])
 
     def _tokens(self, texts: list[str]) -> Tokens:
-        coded = self.tokenizer(
-            texts, padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
+        coded = tokenized(
+            self.tokenizer,
+            texts,
+            padding="max_length",
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
         )
         return Tokens(coded["input_ids"].to(self.device), coded["attention_mask"].to(self.device))
 
@@ -250,7 +255,8 @@ class TextEncoder(nn.Module):
         return rows
 
     def _key(self, prompt: Prompt) -> str:
-        return hashlib.sha256(f"{self.fingerprint}\n{self.max_length}\n{prompt.text}".encode()).hexdigest()
+        parts = self.fingerprint, str(self.max_length), computed_on(self.device), prompt.text
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _padded(self, prompt: Prompt, rows: Tensor | None) -> Tensor:
         """`[1, L, D]`: the rows (computed now, if not known), weighted, and zeros."""
@@ -265,13 +271,17 @@ class TextEncoder(nn.Module):
         return padded
 
     def _row_weights(self, prompt: Prompt) -> list[float]:
-        coded = self.tokenizer(
-            prompt.text, truncation=True, max_length=self.max_length, return_offsets_mapping=True
+        coded = tokenized(
+            self.tokenizer,
+            prompt.text,
+            truncation=True,
+            max_length=self.max_length,
+            return_offsets_mapping=True,
         )
         return prompt.of_tokens(coded["offset_mapping"])
 
     def _warn_if_cut(self, prompt: Prompt) -> None:
-        length = len(self.tokenizer(prompt.text, verbose=False)["input_ids"])
+        length = len(tokenized(self.tokenizer, prompt.text, verbose=False)["input_ids"])
         if length > self.max_length:
             warnings.warn(
                 f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",

@@ -7,13 +7,14 @@ import re
 import threading
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from longtake.models.home import cache_folder
 
-__all__ = ["EmbeddingCache"]
+__all__ = ["EmbeddingCache", "computed_on"]
 
 
 class EmbeddingCache:
@@ -57,6 +58,13 @@ class EmbeddingCache:
         unfinished = _unfinished(path)
         unfinished.write_text(fingerprint + "\n", encoding="ascii")
         unfinished.replace(path)
+
+
+def computed_on(device: torch.device) -> str:
+    """What rounds sums in a way of its own: rows that are kept must be those that would be computed here."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def _unfinished(path: Path) -> Path:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+_ALONE = threading.Lock()
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -51,6 +53,12 @@ def word_tokenizer(words: Iterable[str], max_length: int) -> PreTrainedTokenizer
     )
 
 
+def tokenized(tokenizer: PreTrainedTokenizerFast, text: str | list[str], **how: Any) -> BatchEncoding:
+    """Call a tokenizer. It keeps how it was last called, so that calls from several threads wait for each other."""
+    with _ALONE:
+        return tokenizer(text, **how)
+
+
 def known_words(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
     """The words of a tokenizer for a closed list of words, sorted; empty for one of free text."""
     from tokenizers import models
@@ -62,7 +70,7 @@ def known_words(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
 
 def unknown_words(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[str, ...]:
     """Words of a text that the tokenizer does not know, in order, each once."""
-    coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    coded = tokenized(tokenizer, text, add_special_tokens=False, return_offsets_mapping=True)
     unknown = tokenizer.unk_token_id
     spans = zip(coded["input_ids"], coded["offset_mapping"], strict=True)
     return tuple(dict.fromkeys(text[a:b] for token, (a, b) in spans if token == unknown))

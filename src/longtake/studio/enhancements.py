@@ -67,6 +67,7 @@ class Enhancements:
     def __init__(self, service: Service, exports: Exports, folder: Path) -> None:
         self._service, self._exports, self._folder = service, exports, folder
         self._known: dict[str, Enhanced] = {}
+        self._starting = asyncio.Lock()
 
     def get(self, take_id: str) -> Enhanced:
         """How a take's stands. Raises Refused where none was asked for."""
@@ -83,6 +84,10 @@ class Enhancements:
 
     async def start(self, record: TakeRecord, who: str) -> Enhanced:
         """Begin; what is under way, or of the take as it is now, is not begun again. Raises Refused."""
+        async with self._starting:  # or two that ask at once would both begin
+            return await self._start(record, who)
+
+    async def _start(self, record: TakeRecord, who: str) -> Enhanced:
         service = self._service
         service.check_ready()
         self._check(record)

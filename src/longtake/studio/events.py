@@ -128,4 +128,4 @@ class Progressed:
 
 Event = Begun | Made | Rewound | Progressed | Ended | Failed
 Listener = Callable[[Event], None]
-"""Called from the worker's thread; returns at once."""
+"""Called from a thread of the worker, one at a time; returns at once."""

@@ -96,7 +96,7 @@ class Screening:
     # --- what the worker tells
 
     def _listen(self, event: Event) -> None:
-        """In the worker's thread."""
+        """In a thread of the worker."""
         self._loop.call_soon_threadsafe(self._hear, event)
 
     def _hear(self, event: Event) -> None:

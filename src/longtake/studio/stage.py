@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from longtake.models.intake import check_takes_clip
 from longtake.pipeline import Pipeline
 from longtake.timeline import Timeline
 
+LOG = logging.getLogger("longtake.studio")
 SHARE = 0.7
 """Part of the measured speed that is given to takes; the rest is for encoding, transport and videos."""
 LANES = 2
@@ -32,8 +34,6 @@ GAIN = 1.1
 MEASURED = 2
 """Chunks after the first whose speed is measured."""
 TRY_OUT = "a red sphere"
-_MEET_SECONDS = 600
-"""How long one take of a try-out waits for the other's first chunk."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,10 +75,8 @@ class Stage:
             alone, *_ = map(self._try_out, pipes)
             if threads >= LANES and all(map(_is_shareable, pipes)):
                 together = _together(pipes[0], threads // LANES)
-                torch.set_num_threads(
-                    threads
-                )  # for threads that begin later, which follow the last that was set
-                if together > GAIN * alone:
+                torch.set_num_threads(threads)  # threads that begin later follow the last that was set
+                if together > max(GAIN * alone, LANES / SHARE):  # one that is alone must not fall behind
                     return Pace(speed=together, threads=threads // LANES, lanes=LANES)
         return Pace(speed=alone, threads=threads)
 
@@ -134,15 +132,23 @@ def _try_out(pipe: Pipeline, meet: Callable[[], object] = lambda: None) -> _Trie
 
 
 def _together(pipe: Pipeline, threads: int) -> float:
-    """Media seconds a second of takes that are made side by side, each by so many threads."""
-    start = threading.Barrier(LANES, timeout=_MEET_SECONDS)
+    """Media seconds a second of takes that are made side by side, each by so many threads; 0 where it fails."""
+    start = threading.Barrier(LANES)
 
     def lane(_: int) -> _Tried:
         torch.set_num_threads(threads)
-        return _try_out(pipe, start.wait)
+        try:
+            return _try_out(pipe, start.wait)
+        except BaseException:
+            start.abort()
+            raise
 
     with ThreadPoolExecutor(LANES) as lanes:
-        tried = [*lanes.map(lane, range(LANES))]
+        try:
+            tried = [*lanes.map(lane, range(LANES))]
+        except Exception:  # no memory for two, most likely: then they are made by turns
+            LOG.warning("takes cannot be made side by side", exc_info=True)
+            return 0.0
     return sum(one.media_seconds for one in tried) / max(one.took for one in tried)
 
 

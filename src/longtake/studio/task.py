@@ -1,4 +1,4 @@
-"""What a worker's thread works at, a piece at a time."""
+"""What a worker works at, a piece at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from longtake.studio.scheduling import Candidate
 
 
 class Task(Candidate, Protocol):
-    """A take, or something that is made of one. Called in the worker's thread alone."""
+    """A take, or something that is made of one. Called by the worker alone, in one thread at a time."""
 
     is_stopping: bool
     """Whether it is to be let go instead of its next piece."""

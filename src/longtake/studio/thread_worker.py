@@ -39,6 +39,7 @@ class _Call(NamedTuple):
     """Something to run between two chunks."""
 
     run: Callable[[], None]
+    future: Future[Any]
     about: Task | None
     """The take that must not be at work meanwhile."""
 
@@ -121,7 +122,7 @@ class ThreadWorker:
                 future.set_exception(failure)
 
         with self._changed:
-            self._calls.append(_Call(run, about))
+            self._calls.append(_Call(run, future, about))
             self._changed.notify_all()
         return future
 
@@ -148,16 +149,29 @@ class ThreadWorker:
         for other in others:
             other.start()
         self._on_ready(math.floor(pace.speed * SHARE))
-        self._lane(pace.threads)
-        for other in others:
-            other.join()
+        try:
+            self._lane(pace.threads)
+        finally:
+            for other in others:
+                other.join()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Let go what is left: nobody makes it any more."""
+        for call in self._calls:
+            call.future.cancel()
         for running in [*self._running]:
             self._end(running, is_complete=False)
 
     def _lane(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        while not self._is_closing:
-            self._turn()
+        try:
+            while not self._is_closing:
+                self._turn()
+        finally:  # a lane that breaks ends the others; the server is not ready then
+            with self._changed:
+                self._is_closing = True
+                self._changed.notify_all()
 
     def _turn(self) -> None:
         """One call, one chunk, or a wait until there is something to do."""

@@ -1,4 +1,4 @@
-"""The one interface behind which takes are made: a thread that owns the models now, other machines later.
+"""The one interface behind which takes are made: threads that own the models now, other machines later.
 
 A worker gets orders and tells events, both plain values. Takes are addressed by id and their state is in the journal,
 so a take that one worker let go can be resumed by another.

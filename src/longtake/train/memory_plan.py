@@ -58,8 +58,8 @@ class Clip:
     """Of one clip: latent frames × cells of the grid."""
     text_rows: int
     """Rows of a prompt's embedding."""
-    masked: bool
-    """Whether attention has a block-causal mask."""
+    blocks: int
+    """Of frames, each of which attention takes with all that it sees; 1 where all see all."""
     bfloat16: bool
     """Whether blocks compute in it."""
 
@@ -120,10 +120,12 @@ def _share(values: int, gpus: int) -> int:
 def of_block(config: WanConfig, clip: Clip) -> int:
     """Everything that the backward pass of one block needs, its input included."""
     values, feed = clip.clips * clip.tokens * config.dim, clip.clips * clip.tokens * config.ffn_dim
-    pairs = clip.tokens * clip.tokens if clip.masked else 0
+    copies = (
+        0 if clip.blocks == 1 else clip.blocks * values
+    )  # keys, values: (blocks − 1) / 2 times more; the output
     if not clip.bfloat16:
-        return FLOAT * (22 * values + 2 * feed + pairs)
-    return 8 * FLOAT * values + 2 * (16 * values + 2 * feed + pairs + _block_weights(config))
+        return FLOAT * (22 * values + 2 * feed + copies)
+    return 8 * FLOAT * values + 2 * (16 * values + 2 * feed + copies + _block_weights(config))
 
 
 def activations(config: WanConfig, clip: Clip) -> int:

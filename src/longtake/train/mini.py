@@ -118,7 +118,7 @@ class Mini:
             target=noise - clean,
             counts=torch.from_numpy(sample.plan.counts).to(device),
             conditions=self.networks.conditions(sample.captions),
-            mask=block_causal_mask(clean.shape[2], self.config.block, device) if sample.causal else None,
+            mask=block_causal_mask(clean.shape[2], self.config.block) if sample.causal else None,
         )
         if sample.shown is not None and not sample.teacher:
             return self._asked(given, sample.shown.to(device))
@@ -188,7 +188,7 @@ class Mini:
         rule = WholeClip(
             grid=self.grid,
             positions=tuple(range(frames)) * 2,
-            mask=teacher_mask(frames, self.config.block, device),
+            mask=teacher_mask(frames, self.config.block),
         )
         segment = given.conditions.segment
         both = given.conditions._replace(segment=torch.cat([segment, segment], dim=1))
@@ -215,7 +215,7 @@ class Mini:
         conditions = self.networks.conditions(captions)
         clean = batch.latents[:, :, :frames].to(self.compute.device)
         noise = normal(tuple(clean.shape), self.config.seed, "validation", device=clean.device)
-        mask = block_causal_mask(frames, self.config.block, clean.device)
+        mask = block_causal_mask(frames, self.config.block)
         rule = WholeClip(grid=self.grid, positions=tuple(range(frames)), mask=mask)
         errors = []
         for level in VALIDATION_SIGMAS:
@@ -255,9 +255,9 @@ def masked_error(velocity: Tensor, target: Tensor, counts_BF: Tensor) -> Tensor:
     return (error * counts_BF).sum() / counts_BF.sum()
 
 
-def teacher_mask(frames: int, block: int, device: torch.device | None = None) -> Tensor:
+def teacher_mask(frames: int, block: int) -> Tensor:
     """`[2F, 2F]`, clean copies before noisy frames: clean is block-causal, noisy sees earlier clean and itself."""
-    index = torch.arange(frames, device=device) // block
+    index = torch.arange(frames) // block
     row, column = index[:, None], index[None, :]
     clean = torch.cat([row >= column, torch.zeros_like(row >= column)], dim=1)
     noisy = torch.cat([row > column, row == column], dim=1)

@@ -55,7 +55,7 @@ def euler(recipe: Mini, weights: Mapping[str, Tensor], prompts: Sequence[str], f
     rule = WholeClip(
         grid=recipe.grid,
         positions=tuple(range(frames)),
-        mask=block_causal_mask(frames, recipe.config.block, device),
+        mask=block_causal_mask(frames, recipe.config.block),
     )
     x = normal((count, channels, frames, height, width), recipe.config.seed, "preview", device=device)
     sigmas = FlowSchedule(recipe.config.noise.shift).uniform(STEPS)

@@ -20,6 +20,7 @@ from longtake.train.distil.specs import (
     AdversarialSpec,
     CausalSpec,
     ConsistencySpec,
+    GuidanceSpec,
     LongTuningSpec,
     LoraSpec,
     SelfForcingSpec,
@@ -94,13 +95,13 @@ def _clip(
 ) -> Clip:
     """What one pass computes on; teacher forcing has every frame twice, and a rollout a block at a time."""
     tokens = spec.frames * _cells(config, network, model)
-    twice = isinstance(spec, CausalSpec | ConsistencySpec)
+    twice = isinstance(spec, CausalSpec | GuidanceSpec | ConsistencySpec)
     rolled = isinstance(spec, SelfForcingSpec)
     return Clip(
         clips=spec.batch_size,
         tokens=2 * tokens if twice else tokens,
         text_rows=MAX_LENGTH if network.text_dim == TextNetwork().d_model else 64,
-        masked=not critic and not rolled,
+        blocks=1 if critic or rolled else spec.frames // config.student.block,
         bfloat16=config.precision != "float32",
     )
 

@@ -118,6 +118,6 @@ class Scores:
 
     def _rule(self, backbone: Backbone, noisy: Tensor) -> AttentionRule:
         frames = noisy.shape[2]
-        mask = block_causal_mask(frames, self.block, noisy.device) if self.spec.symmetric else None
+        mask = block_causal_mask(frames, self.block) if self.spec.symmetric else None
         grid = backbone.transformer.config.grid(*noisy.shape[3:])
         return WholeClip(grid=grid, positions=tuple(range(frames)), mask=mask)

@@ -207,7 +207,7 @@ def causal_velocity(
     rule = WholeClip(
         grid=student.transformer.config.grid(*noisy.shape[3:]),
         positions=tuple(range(frames)),
-        mask=block_causal_mask(frames, block, noisy.device),
+        mask=block_causal_mask(frames, block),
     )
     velocity: Tensor = student(noisy, timestep_BF, conditions, rule)
     return velocity
@@ -221,7 +221,7 @@ def velocity_after(
     rule = WholeClip(
         grid=student.transformer.config.grid(*noisy.shape[3:]),
         positions=tuple(range(frames)) * 2,
-        mask=teacher_mask(frames, block, noisy.device),
+        mask=teacher_mask(frames, block),
     )
     both = conditions._replace(segment=torch.cat([conditions.segment, conditions.segment], dim=1))
     times = torch.cat([torch.zeros_like(timestep_BF), timestep_BF], dim=1)
