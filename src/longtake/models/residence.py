@@ -23,6 +23,9 @@ Offload = Literal["never", "to_cpu", "after_use"]
 """What becomes of the weights after encoding: they stay; they go to main memory; they are given back, and mapped from
 their files again for the next prompt that is not in the cache."""
 
+_ALONE = threading.RLock()
+"""One encoder is awake at a time: others that rest wait for it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Residence:
@@ -38,7 +41,6 @@ class Residence:
     """What becomes of them after use."""
     identity: str | None = field(init=False)
     """The files' identity when the encoder was made; see `EncoderFiles.identity`."""
-    _lock: threading.RLock = field(init=False, default_factory=threading.RLock, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.offload == "after_use" and self.files is None:
@@ -48,7 +50,7 @@ class Residence:
     @contextmanager
     def awake(self, encoder: UMT5EncoderModel) -> Iterator[None]:
         """The weights where they compute; afterwards where `offload` wants them. Others that want them wait."""
-        with nullcontext() if self.offload == "never" else self._lock:
+        with nullcontext() if self.offload == "never" else _ALONE:
             if encoder.device.type == "meta":
                 self._load_again(encoder)
             elif self.device is not None:
