@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,25 @@ def _gated(pipe: Pipeline, monkeypatch: pytest.MonkeyPatch, gate: Callable[[], o
     monkeypatch.setattr(pipe.codec, "decode", gated)
 
 
+@contextmanager
+def _rewinding(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[ThreadWorker, _Heard, Future[float], threading.Event]]:
+    """A take in the middle of its first chunk, where it stays until the event is set; and it is to be rewound."""
+    pipe, is_inside, may_pass = tiny_pipeline(), threading.Event(), threading.Event()
+
+    def gate() -> None:
+        is_inside.set()
+        assert may_pass.wait(20)
+
+    with _worker(pipe, home) as worker:
+        _gated(pipe, monkeypatch, gate)
+        heard = _begin(worker, pipe, 0)
+        assert is_inside.wait(20)
+        assert heard.making is not None
+        yield worker, heard, heard.making.rewind(0), may_pass
+
+
 def test_two_takes_are_made_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe, meeting = tiny_pipeline(), threading.Barrier(2, timeout=20)
     with _worker(pipe, tmp_path) as worker:
@@ -120,18 +140,7 @@ def test_side_by_side_the_bytes_are_those_of_a_take_alone(tmp_path: Path) -> Non
 def test_what_concerns_a_take_waits_for_its_chunk_and_the_rest_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe, is_inside, may_pass = tiny_pipeline(), threading.Event(), threading.Event()
-
-    def gate() -> None:
-        is_inside.set()
-        assert may_pass.wait(20)
-
-    with _worker(pipe, tmp_path) as worker:
-        _gated(pipe, monkeypatch, gate)
-        heard = _begin(worker, pipe, 0)
-        assert is_inside.wait(20)
-        assert heard.making is not None
-        rewound = heard.making.rewind(0)
+    with _rewinding(tmp_path, monkeypatch) as (worker, heard, rewound, may_pass):
         assert worker.call(lambda: "at once").result(20) == "at once"
         assert not rewound.done()
         assert [type(event) for event in heard] == [Begun]
@@ -153,18 +162,7 @@ def test_a_worker_that_is_closed_ends_what_is_in_its_lanes(tmp_path: Path) -> No
 def test_what_waits_when_a_worker_is_closed_is_called_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipe, is_inside, may_pass = tiny_pipeline(), threading.Event(), threading.Event()
-
-    def gate() -> None:
-        is_inside.set()
-        assert may_pass.wait(20)
-
-    with _worker(pipe, tmp_path) as worker:
-        _gated(pipe, monkeypatch, gate)
-        heard = _begin(worker, pipe, 0)
-        assert is_inside.wait(20)
-        assert heard.making is not None
-        rewound = heard.making.rewind(0)
+    with _rewinding(tmp_path, monkeypatch) as (worker, _heard, rewound, may_pass):
         closing = threading.Thread(target=worker.close)
         closing.start()
         wait_for(lambda: not worker.is_ready)
