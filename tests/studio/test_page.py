@@ -136,7 +136,11 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         page.click(".brand")
         until(page, "document.querySelectorAll('.card').length === 2")
         until(page, "[...document.querySelectorAll('.card img')].every(image => image.naturalWidth > 0)")
-        page.click(f".card[data-id='{branch}'] a")
+        page.hover(f".card[data-id='{branch}'] a")
+        page.mouse.down()
+        page.evaluate("window.dispatchEvent(new Event('hashchange'))")  # the list comes anew in the middle of the press
+        page.wait_for_timeout(500)
+        page.mouse.up()
         until(page, "document.getElementById('video').readyState >= 2")
         until(page, f"{SAID} === {f'{PROMPT}|{THIRD}'!r}", 20)
         assert heard == []
