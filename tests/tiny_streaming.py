@@ -102,7 +102,7 @@ def streaming_folder(folder: Path, pipeline: Pipeline | None = None) -> Path:
     codec.vae.save_pretrained(folder / "vae")
     unet.image_encoder.encoder.save_pretrained(folder / "image_encoder")
     text.encoder.save_pretrained(folder / "text_encoder")
-    text.tokenizer.save_pretrained(folder / "tokenizer")
+    text.tokenizer.save(folder / "tokenizer")
     (folder / "preset.yaml").write_text(yaml.safe_dump(pipe.preset.model_dump(mode="json")))
     return folder
 

@@ -213,7 +213,7 @@ def test_a_folder_in_diffusers_layout_enhances(kind: str, stock: Any, refiner: A
     text = tiny_clip_text()
     tiny_kl_codec().vae.save_pretrained(tmp_path / "vae")
     text.encoder.save_pretrained(tmp_path / "text_encoder")
-    text.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    text.tokenizer.save(tmp_path / "tokenizer")
     stock.save_pretrained(tmp_path / "unet")
     if kind == "refiner":
         torch.save(published_state(refiner), tmp_path / PUBLISHED_FILE)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from longtake.models import umt5_keymap, vae_keymap
 from longtake.models.codec import Codec
-from longtake.models.text_weights import UMT5_XXL, EncoderFiles
+from longtake.models.network import TextNetwork
 from longtake.models.tiny_codec import TinyCodec, TinyCodecConfig
+from longtake.models.umt5 import UMT5Encoder
 from longtake.models.wan_codec import WanCodec
 from tests.drawn import drawn_state
 
@@ -90,7 +91,7 @@ def test_every_tensor_of_the_published_vae_has_its_place() -> None:
 
 def test_every_tensor_of_the_published_text_encoder_has_its_place() -> None:
     with torch.device("meta"):
-        theirs = shapes(EncoderFiles(source=Path(), weights=(), config=UMT5_XXL).blank().state_dict())
+        theirs = shapes(UMT5Encoder(TextNetwork()).state_dict())
     assert len(KEYS["umt5_xxl"]) == 24 * 10 + 2
     assert umt5_keymap.to_transformers(KEYS["umt5_xxl"]) == theirs
     assert umt5_keymap.to_original(theirs) == KEYS["umt5_xxl"]

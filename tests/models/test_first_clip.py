@@ -14,6 +14,7 @@ from transformers import (
     CLIPTextModel,
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
+    PreTrainedTokenizerFast,
 )
 
 from longtake.errors import UserError
@@ -21,7 +22,7 @@ from longtake.models.first_clip import open_first_clip, split_source
 from longtake.models.first_clip.animatediff import AnimateDiff
 from longtake.models.first_clip.modelscope import ModelScope
 from longtake.models.first_clip.svd import StableVideo
-from longtake.models.tokenizer import word_tokenizer
+from longtake.models.tokenizer import END, PAD, UNKNOWN, word_tokenizer
 from tests.tiny import TINY_WORDS, tiny_pipeline
 
 PROMPT = "a red sphere rolls"
@@ -36,7 +37,9 @@ VAE: dict[str, Any] = {
 
 
 def words(width: int) -> dict[str, Any]:
-    tokenizer = word_tokenizer(TINY_WORDS, 8)
+    ours = word_tokenizer(TINY_WORDS, 8)
+    marks = {"pad_token": PAD, "eos_token": END, "unk_token": UNKNOWN}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=ours.backend, model_max_length=8, **marks)
     config = CLIPTextConfig(
         hidden_size=width,
         intermediate_size=16,

@@ -9,6 +9,7 @@ import torch
 
 from longtake.errors import UserError
 from longtake.models.text import EmbeddingCache, TextEncoder, clean
+from longtake.models.tokenizer import Tokenizer
 
 WORDS = ("a", "red", "blue", "sphere", "cube", "rolls", "to", "the", "right")
 
@@ -50,7 +51,7 @@ def test_unknown_words_are_named_once_in_order(encoder: TextEncoder) -> None:
 def test_long_prompts_are_cut_and_keep_their_end(encoder: TextEncoder) -> None:
     tokens = encoder.tokenize(["red " * 40])
     assert tokens.input_ids.shape == (1, 12)
-    assert tokens.input_ids[0, -1] == encoder.tokenizer.eos_token_id
+    assert tokens.input_ids[0, -1] == encoder.tokenizer.end_id
 
 
 def test_a_prompt_that_is_cut_says_so(encoder: TextEncoder) -> None:
@@ -200,11 +201,11 @@ def test_shares_that_cannot_be_are_refused(encoder: TextEncoder, shares: list[fl
 
 
 def test_an_encoder_of_free_text_has_no_list_of_words(encoder: TextEncoder) -> None:
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import models
 
-    pieces = Tokenizer(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
-    free = TextEncoder(encoder.encoder, PreTrainedTokenizerFast(tokenizer_object=pieces), max_length=4)
+    pieces = Backend(models.Unigram([("<unk>", 0.0), ("a", -1.0)], unk_id=0))
+    free = TextEncoder(encoder.encoder, Tokenizer(pieces, {}), max_length=4)
     assert free.known_words == ()
 
 
@@ -212,15 +213,13 @@ def test_rows_that_no_token_sees_are_not_computed(monkeypatch: pytest.MonkeyPatc
     """The encoder runs on the rows of the longest prompt; the answer is that of all rows, padding masked."""
     encoder = TextEncoder.small(["a", "red", "sphere", "rolls"], d_model=16, heads=2, d_ff=32, max_length=12)
     tokens = encoder.tokenize(["a red sphere", "a sphere rolls"])
-    whole = encoder.encoder(input_ids=tokens.input_ids, attention_mask=tokens.mask).last_hidden_state
+    whole = encoder.encoder(tokens.input_ids, tokens.mask)
     lengths = []
     run = encoder.encoder.forward
     monkeypatch.setattr(
         encoder.encoder,
         "forward",
-        lambda input_ids, attention_mask: (
-            lengths.append(input_ids.shape[1]) or run(input_ids=input_ids, attention_mask=attention_mask)
-        ),
+        lambda ids, mask: lengths.append(ids.shape[1]) or run(ids, mask),
     )
     rows = encoder(*tokens)
     assert rows.shape == (2, 12, 16)

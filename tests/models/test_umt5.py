@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import UMT5Config, UMT5EncoderModel
 
 from longtake.errors import UserError
+from longtake.models.network import TextNetwork
 from longtake.models.text import EmbeddingCache, Offload, TextEncoder
 from longtake.models.text_weights import EncoderFiles
 from longtake.models.tokenizer import word_tokenizer
+from longtake.models.umt5 import UMT5Encoder
 from longtake.models.umt5_keymap import to_original, to_transformers
 from tests.drawn import drawn_state
 
@@ -39,7 +43,7 @@ def wan_file(tmp_path: Path) -> Path:
     with torch.device("meta"):
         state = to_original(UMT5EncoderModel(UMT5Config(**CONFIG)).state_dict())
     torch.save(drawn_state({name: tensor.shape for name, tensor in state.items()}), tmp_path / "t5.pth")
-    word_tokenizer(WORDS, 12).save_pretrained(tmp_path / "tokenizer")
+    word_tokenizer(WORDS, 12).save(tmp_path / "tokenizer")
     return tmp_path / "t5.pth"
 
 
@@ -216,3 +220,60 @@ def test_safetensors_in_wans_layout_load_without_leave(wan_file: Path) -> None:
         wan_file.with_suffix(".safetensors"), wan_file.parent / "tokenizer", config=CONFIG
     )
     assert torch.equal(encoder.encode([PROMPT]), load(wan_file).encode([PROMPT]))
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+def test_rows_are_transformers_beyond_the_greatest_distance(
+    wan_file: Path, dtype: torch.dtype, allowed: float
+) -> None:
+    theirs = UMT5EncoderModel(UMT5Config(**CONFIG)).eval().to(dtype)
+    theirs.load_state_dict(to_transformers(torch.load(wan_file, weights_only=True)))
+    encoder = load(wan_file, dtype=dtype)
+    ids = torch.randint(40, (2, 300), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[1, 200:] = 0
+    with torch.no_grad():
+        wanted = theirs(input_ids=ids, attention_mask=mask).last_hidden_state * mask[..., None]
+        difference = (encoder(ids, mask) - wanted).abs().max() / wanted.abs().max()
+    assert difference <= allowed, f"differs by {difference:.2e}"
+
+
+def test_what_is_saved_opens_in_transformers(tmp_path: Path) -> None:
+    text = TextEncoder.small(WORDS, d_model=16, heads=2, d_ff=32, max_length=12).eval()
+    text.save(tmp_path)
+    theirs = UMT5EncoderModel.from_pretrained(tmp_path / "text_encoder").eval()
+    tokens = text.tokenize([PROMPT])
+    with torch.no_grad():
+        wanted = theirs(input_ids=tokens.input_ids, attention_mask=tokens.mask).last_hidden_state
+    difference = (text.encode([PROMPT]) - wanted * tokens.mask[..., None]).abs().max()
+    assert difference <= 1e-5, f"differs by {difference:.2e}"
+
+
+def test_weights_are_drawn_as_transformers_draws_them() -> None:
+    sizes = CONFIG | {"d_model": 128, "d_kv": 32, "d_ff": 256, "vocab_size": 400}
+    theirs = dict(UMT5EncoderModel(UMT5Config(**sizes)).named_parameters())
+    ours = dict(UMT5Encoder(TextNetwork.model_validate(sizes)).named_parameters())
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.shape == theirs[name].shape
+        assert float(tensor.detach().std() - theirs[name].std()) == pytest.approx(
+            0, abs=0.25 * float(theirs[name].std())
+        ), name
+
+
+def test_a_damaged_config_is_refused(tmp_path: Path) -> None:
+    TextEncoder.small(WORDS, d_model=16, heads=2, d_ff=32, max_length=12).save(tmp_path)
+    config = tmp_path / "text_encoder" / "config.json"
+    config.write_text(config.read_text().replace('"d_model": 16', '"d_model": -16'))
+    with pytest.raises(UserError, match=r"config.json is damaged \(d_model: .*restore the file"):
+        TextEncoder.load(tmp_path)
+
+
+def test_a_first_frame_of_mini_waits_for_no_large_library() -> None:
+    """Each of these costs a cold command a second or more."""
+    code = (
+        "import sys, longtake; longtake.load('mini')('a red sphere', num_frames=1);"
+        "print(*{'transformers', 'diffusers', 'torch._dynamo', 'sympy'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

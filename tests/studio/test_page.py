@@ -138,7 +138,9 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         until(page, "[...document.querySelectorAll('.card img')].every(image => image.naturalWidth > 0)")
         page.hover(f".card[data-id='{branch}'] a")
         page.mouse.down()
-        page.evaluate("window.dispatchEvent(new Event('hashchange'))")  # the list comes anew in the middle of the press
+        page.evaluate(
+            "window.dispatchEvent(new Event('hashchange'))"
+        )  # the list comes anew in the middle of the press
         page.wait_for_timeout(500)
         page.mouse.up()
         until(page, "document.getElementById('video').readyState >= 2")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +27,7 @@ from longtake.models.hub import Preset, presets
 from longtake.models.network import TextNetwork
 from longtake.models.text import MAX_LENGTH
 from longtake.models.tiny_codec import TinyCodec, TinyCodecConfig
+from longtake.models.umt5 import UMT5Encoder
 from longtake.models.wan import WanConfig, WanTransformer
 from longtake.models.wan_codec import WAN_LATENTS_MEAN, WAN_LATENTS_STD, WanCodec
 
@@ -143,19 +143,16 @@ def _ceiling(rounds: int = 20) -> float:
 @torch.inference_mode()
 def _text_seconds() -> float:
     """One prompt through a text encoder of the published size."""
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    sizes: dict[str, Any] = TextNetwork().model_dump()
     with torch.device("meta"):
-        encoder: nn.Module = UMT5EncoderModel(UMT5Config(**sizes)).bfloat16()
+        encoder: nn.Module = UMT5Encoder(TextNetwork()).bfloat16()
     encoder = encoder.to_empty(device=DEVICE).eval()
     for parameter in encoder.parameters():
         parameter.normal_(std=0.02)
     tokens = torch.ones(1, MAX_LENGTH, dtype=torch.long, device=DEVICE)
-    encoder(tokens)
+    encoder(tokens, tokens)
     torch.cuda.synchronize()
     begin = time.perf_counter()
-    encoder(tokens)
+    encoder(tokens, tokens)
     torch.cuda.synchronize()
     return time.perf_counter() - begin
 

@@ -20,10 +20,10 @@ from longtake.errors import UserError
 from longtake.models.containers import open_container
 from longtake.models.files import load_strict, read_json
 from longtake.models.prompt import Prompt, parse
-from longtake.models.tokenizer import TOKENIZER_FILES, read_tokenizer, tokenized
+from longtake.models.tokenizer import TOKENIZER_FILES, Tokenizer, read_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel, PreTrainedTokenizerFast
+    from transformers import CLIPTextModel
 
 __all__ = ["SD2", "ClipTextEncoder", "number_positions", "read_clip_tokenizer", "without_wrapper"]
 
@@ -44,16 +44,14 @@ class ClipTextEncoder(nn.Module):
 
     known_words: tuple[str, ...] = ()
 
-    def __init__(self, encoder: CLIPTextModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, encoder: CLIPTextModel, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.max_length = int(encoder.config.max_position_embeddings)
 
     @classmethod
-    def blank(
-        cls, tokenizer: PreTrainedTokenizerFast, config: Mapping[str, Any] | None = None
-    ) -> ClipTextEncoder:
+    def blank(cls, tokenizer: Tokenizer, config: Mapping[str, Any] | None = None) -> ClipTextEncoder:
         """Without contents (on the meta device); None stands for Stable Diffusion 2's."""
         from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -98,25 +96,19 @@ class ClipTextEncoder(nn.Module):
         return (shares[:, None, None] * self.encode([prompt for prompt, _ in mix])).sum(0, keepdim=True)
 
     def _encoded(self, prompt: Prompt) -> Tensor:
-        length = len(tokenized(self.tokenizer, prompt.text, verbose=False)["input_ids"])
+        length = len(self.tokenizer.coded(prompt.text).ids)
         if length > self.max_length:
             warnings.warn(
                 f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",
                 stacklevel=4,
             )
-        coded = tokenized(
-            self.tokenizer,
-            prompt.text,
-            padding="max_length",
-            truncation=True,
-            max_length=self.max_length,
-            return_offsets_mapping=bool(prompt.weights),
-        )
-        ids = torch.tensor([coded["input_ids"]], device=self.encoder.device)
+        coded = self.tokenizer.coded(prompt.text, self.max_length)
+        filling = self.max_length - len(coded.ids)
+        ids = torch.tensor([coded.ids + [self.tokenizer.pad_id] * filling], device=self.encoder.device)
         rows: Tensor = self.encoder(ids).last_hidden_state
         if not prompt.weights:
             return rows
-        return rows * rows.new_tensor(prompt.of_tokens(coded["offset_mapping"]))[:, None]
+        return rows * rows.new_tensor(prompt.of_tokens(coded.spans + [(0, 0)] * filling))[:, None]
 
 
 def number_positions(encoder: nn.Module) -> None:
@@ -127,7 +119,7 @@ def number_positions(encoder: nn.Module) -> None:
             module.register_buffer("position_ids", torch.arange(count)[None], persistent=False)
 
 
-def read_clip_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+def read_clip_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer in a folder, as one file or as CLIP's words and merges; UserError when it is incomplete."""
     if all((folder / name).is_file() for name in TOKENIZER_FILES):
         return read_tokenizer(folder)
@@ -137,10 +129,11 @@ def read_clip_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; the model's folder is incomplete")
     try:
-        tokenizer: PreTrainedTokenizerFast = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        theirs = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as reason:
         raise UserError(f"the tokenizer in {folder} cannot be read ({reason}); restore its files") from None
-    return tokenizer
+    settings = read_json(folder / "tokenizer_config.json") | {"pad_token": theirs.pad_token}
+    return Tokenizer(theirs.backend_tokenizer, settings)
 
 
 def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

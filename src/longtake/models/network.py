@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, PositiveInt
+from pydantic import ConfigDict, PositiveFloat, PositiveInt
 
 from longtake.models.data import Data
 
@@ -74,6 +74,8 @@ class TextNetwork(Data):
     num_layers: PositiveInt = 24
     num_heads: PositiveInt = 64
     relative_attention_num_buckets: PositiveInt = 32
+    relative_attention_max_distance: PositiveInt = 128
+    layer_norm_epsilon: PositiveFloat = 1e-6
 
     @property
     def parameters(self) -> int:

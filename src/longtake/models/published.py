@@ -18,12 +18,14 @@ from longtake.models.containers import Container, find_file, open_container
 from longtake.models.files import check_fit, read_json
 from longtake.models.folder import CONFIG_FILE, DIFFUSERS_STEM, TRANSFORMERS_STEM
 from longtake.models.keymap import Layout
+from longtake.models.network import TextNetwork
+from longtake.models.umt5 import UMT5Encoder, transformers_config
+from longtake.models.umt5_keymap import TABLE_AGAIN
 from longtake.models.wan import WanTransformer
 from longtake.models.wan_weights import read_weights, wanted
 
 _TINY = re.compile(r"(?:encoder|decoder)\.\d+\.")
 _CLIP = "embeddings.class_embedding"
-_TIED = "encoder.embed_tokens.weight"
 """The text encoder's table of words under its second name, which transformers restores."""
 
 
@@ -122,24 +124,22 @@ def _tiny_codec(container: Container) -> Published:
 
 
 def _text_encoder(container: Container) -> Published:
-    from transformers import UMT5Config, UMT5EncoderModel
-
     original = umt5_keymap.is_original(container.tensors)
     state = dict(container.tensors)
     if original:
         state = umt5_keymap.to_transformers(state)
     elif "shared.weight" in state:
-        state[_TIED] = state["shared.weight"]
-    config = UMT5Config(**_umt5_sizes(state, container.source), architectures=[UMT5EncoderModel.__name__])
+        state[TABLE_AGAIN] = state["shared.weight"]
+    sizes = _umt5_sizes(state, container.source)
     with torch.device("meta"):
-        encoder = UMT5EncoderModel(config)
+        encoder = UMT5Encoder(sizes)
     check_fit(encoder, state, source=container.source)
     return Published(
         kind="text encoder",
         container=container.name,
         layout="original" if original else "transformers",
-        config=config.to_dict(),
-        state={name: tensor for name, tensor in state.items() if name != _TIED},
+        config=transformers_config(sizes),
+        state={name: tensor for name, tensor in state.items() if name != TABLE_AGAIN},
         files=container.files,
         stem=TRANSFORMERS_STEM,
         ignored=container.ignored,
@@ -164,7 +164,7 @@ def _image_encoder(container: Container) -> Published:
     )
 
 
-def _umt5_sizes(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+def _umt5_sizes(state: Mapping[str, Tensor], path: Path) -> TextNetwork:
     """Sizes of the text encoder, read off the shapes."""
     first = "encoder.block.0.layer"
     telling = {
@@ -178,15 +178,15 @@ def _umt5_sizes(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
             f"{path} is no whole UMT5 encoder: {lost[0]} is missing or no matrix; fetch the file again"
         )
     (words, dim), (inner, _), (buckets, heads), (feed, _) = (state[name].shape for name in telling.values())
-    return {
-        "vocab_size": words,
-        "d_model": dim,
-        "d_kv": inner // heads,
-        "d_ff": feed,
-        "num_layers": _blocks(state),
-        "num_heads": heads,
-        "relative_attention_num_buckets": buckets,
-    }
+    return TextNetwork(
+        vocab_size=words,
+        d_model=dim,
+        d_kv=inner // heads,
+        d_ff=feed,
+        num_layers=_blocks(state),
+        num_heads=heads,
+        relative_attention_num_buckets=buckets,
+    )
 
 
 def _is_matrix(tensor: Tensor | None) -> bool:

@@ -6,16 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from longtake.errors import UserError
 from longtake.models.text_weights import EncoderFiles
-
-if TYPE_CHECKING:
-    from transformers import UMT5EncoderModel
+from longtake.models.umt5 import UMT5Encoder
 
 __all__ = ["Offload", "Residence", "move"]
 
@@ -48,7 +46,7 @@ class Residence:
         object.__setattr__(self, "identity", None if self.files is None else self.files.identity())
 
     @contextmanager
-    def awake(self, encoder: UMT5EncoderModel) -> Iterator[None]:
+    def awake(self, encoder: UMT5Encoder) -> Iterator[None]:
         """The weights where they compute; afterwards where `offload` wants them. Others that want them wait."""
         with nullcontext() if self.offload == "never" else _ALONE:
             if encoder.device.type == "meta":
@@ -63,7 +61,7 @@ class Residence:
                     if self.device is not None and self.device.type == "cuda":
                         torch.cuda.empty_cache()
 
-    def _load_again(self, encoder: UMT5EncoderModel) -> None:
+    def _load_again(self, encoder: UMT5Encoder) -> None:
         assert self.files is not None  # without files nothing is given back
         assert self.device is not None  # what rests has a place to compute
         if self.files.identity() != self.identity:

@@ -14,22 +14,23 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtake.errors import UserError
+from longtake.models.folder import TRANSFORMERS_STEM, save_folder
+from longtake.models.network import TextNetwork
 from longtake.models.prompt import Prompt, clean, parse
 from longtake.models.residence import Offload, Residence, move
 from longtake.models.text_cache import EmbeddingCache, computed_on
 from longtake.models.text_mix import Mixed, mixed, shares_of
 from longtake.models.text_weights import EncoderFiles
-from longtake.models.tokenizer import known_words, read_tokenizer, tokenized, unknown_words, word_tokenizer
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+from longtake.models.tokenizer import Tokenizer, read_tokenizer, word_tokenizer
+from longtake.models.umt5 import UMT5Encoder, transformers_config
+from longtake.models.umt5_keymap import TABLE_AGAIN
 
 __all__ = ["EmbeddingCache", "Offload", "TextEncoder", "Tokens", "clean"]
 
@@ -50,8 +51,8 @@ class TextEncoder(nn.Module):
 
     def __init__(
         self,
-        encoder: UMT5EncoderModel,
-        tokenizer: PreTrainedTokenizerFast,
+        encoder: UMT5Encoder,
+        tokenizer: Tokenizer,
         *,
         max_length: int = MAX_LENGTH,
         cache: EmbeddingCache | None = None,
@@ -88,23 +89,18 @@ class TextEncoder(nn.Module):
         max_length: int = 64,
     ) -> TextEncoder:
         """A new encoder for a closed list of words, with weights drawn from torch's generator."""
-        from transformers import UMT5Config, UMT5EncoderModel
-
         if d_model % heads:
             raise UserError(f"text width {d_model} is not a multiple of its {heads} heads")
         tokenizer = word_tokenizer(words, max_length)
-        config = UMT5Config(
+        sizes = TextNetwork(
             vocab_size=len(tokenizer),
             d_model=d_model,
             d_kv=d_model // heads,
             d_ff=d_ff,
             num_layers=layers,
             num_heads=heads,
-            dropout_rate=0.0,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
         )
-        return cls(UMT5EncoderModel(config), tokenizer, max_length=max_length)
+        return cls(UMT5Encoder(sizes), tokenizer, max_length=max_length)
 
     @classmethod
     def load(
@@ -156,7 +152,7 @@ class TextEncoder(nn.Module):
         files.load_into(encoder)
         device = device or torch.device("cpu")
         move(encoder, "meta" if offload == "after_use" else device, dtype)
-        length = max_length or min(int(words.model_max_length), MAX_LENGTH)
+        length = max_length or min(words.max_length, MAX_LENGTH)
         return cls(
             encoder,
             words,
@@ -171,11 +167,10 @@ class TextEncoder(nn.Module):
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write `text_encoder/` and `tokenizer/` below `folder`, in `dtype` if given."""
         with self.residence.awake(self.encoder):
-            state = {
-                name: value.to(dtype or value.dtype) for name, value in self.encoder.state_dict().items()
-            }
-            self.encoder.save_pretrained(folder / ENCODER_FOLDER, state_dict=state)
-        self.tokenizer.save_pretrained(folder / TOKENIZER_FOLDER)
+            state = {name: value for name, value in self.encoder.state_dict().items() if name != TABLE_AGAIN}
+            config = transformers_config(self.encoder.sizes)
+            save_folder(folder / ENCODER_FOLDER, config, state, stem=TRANSFORMERS_STEM, dtype=dtype)
+        self.tokenizer.save(folder / TOKENIZER_FOLDER)
 
     @property
     def device(self) -> torch.device:
@@ -185,31 +180,27 @@ class TextEncoder(nn.Module):
     @property
     def dim(self) -> int:
         """Channels of an embedding row."""
-        return int(self.encoder.config.d_model)
+        return self.encoder.sizes.d_model
 
     @property
     def known_words(self) -> tuple[str, ...]:
         """The words that an encoder for a closed list of words was trained on, sorted; empty for one of free text."""
-        return known_words(self.tokenizer)
+        return self.tokenizer.known_words
 
     def unknown_words(self, prompt: str) -> tuple[str, ...]:
         """Words of the prompt that the tokenizer does not know, in order, each once."""
-        return unknown_words(self.tokenizer, parse(prompt).text)
+        return self.tokenizer.unknown_words(parse(prompt).text)
 
     def tokenize(self, prompts: Sequence[str]) -> Tokens:
         """Token ids padded to `max_length`, without weights; longer prompts are cut, their end mark kept."""
         return self._tokens([parse(prompt).text for prompt in prompts])
 
     def _tokens(self, texts: list[str]) -> Tokens:
-        coded = tokenized(
-            self.tokenizer,
-            texts,
-            padding="max_length",
-            truncation=True,
-            max_length=self.max_length,
-            return_tensors="pt",
-        )
-        return Tokens(coded["input_ids"].to(self.device), coded["attention_mask"].to(self.device))
+        coded = [self.tokenizer.coded(text, self.max_length).ids for text in texts]
+        filled = [ids + [self.tokenizer.pad_id] * (self.max_length - len(ids)) for ids in coded]
+        lengths = torch.tensor([len(ids) for ids in coded], device=self.device)
+        places = torch.arange(self.max_length, device=self.device)
+        return Tokens(torch.tensor(filled, device=self.device), (places < lengths[:, None]).long())
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """`[B, L]` ids and mask to `[B, L, D]`, zero where the mask is.
@@ -218,7 +209,7 @@ class TextEncoder(nn.Module):
         """
         longest = max(1, int(mask.sum(1).max()))
         ids, seen = input_ids[:, :longest], mask[:, :longest]
-        hidden: Tensor = self.encoder(input_ids=ids, attention_mask=seen).last_hidden_state
+        hidden: Tensor = self.encoder(ids, seen)
         hidden = hidden.masked_fill(seen[..., None] == 0, 0.0)
         return F.pad(hidden, (0, 0, 0, mask.shape[1] - longest))
 
@@ -271,17 +262,10 @@ class TextEncoder(nn.Module):
         return padded
 
     def _row_weights(self, prompt: Prompt) -> list[float]:
-        coded = tokenized(
-            self.tokenizer,
-            prompt.text,
-            truncation=True,
-            max_length=self.max_length,
-            return_offsets_mapping=True,
-        )
-        return prompt.of_tokens(coded["offset_mapping"])
+        return prompt.of_tokens(self.tokenizer.coded(prompt.text, self.max_length).spans)
 
     def _warn_if_cut(self, prompt: Prompt) -> None:
-        length = len(tokenized(self.tokenizer, prompt.text, verbose=False)["input_ids"])
+        length = len(self.tokenizer.coded(prompt.text).ids)
         if length > self.max_length:
             warnings.warn(
                 f"the prompt has {length} tokens; only the first {self.max_length} are read: shorten it",
@@ -296,7 +280,7 @@ class TextEncoder(nn.Module):
         needs neither the weights nor their hash again.
         """
         if self._fingerprint is None:
-            words = self.tokenizer.backend_tokenizer.to_str().encode()
+            words = self.tokenizer.as_bytes()
             identity = self.residence.identity
             if identity is None or self.cache is None:
                 self._fingerprint = self._hashed(words)

@@ -10,36 +10,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.models.files import load_strict, read_json, read_safetensors
 from longtake.models.network import TextNetwork
 from longtake.models.tensor_file import read_tensors
+from longtake.models.umt5 import UMT5Encoder
 from longtake.models.umt5_keymap import is_original, to_transformers
 
-if TYPE_CHECKING:
-    from transformers import UMT5EncoderModel
-
-__all__ = ["UMT5_XXL", "EncoderFiles", "reading_dtype"]
-
-UMT5_XXL: Mapping[str, Any] = {
-    "vocab_size": 256384,
-    "d_model": 4096,
-    "d_kv": 64,
-    "d_ff": 10240,
-    "num_layers": 24,
-    "num_heads": 64,
-    "relative_attention_num_buckets": 32,
-    "relative_attention_max_distance": 128,
-    "feed_forward_proj": "gated-gelu",
-    "layer_norm_epsilon": 1e-6,
-    "dropout_rate": 0.0,
-}
-"""Sizes of Wan's text encoder, in transformers' words."""
+__all__ = ["EncoderFiles", "reading_dtype"]
 
 LARGE = 10**9
 """Numbers from which an encoder is not read in float32."""
@@ -61,8 +45,8 @@ class EncoderFiles:
     """The folder or file that was named."""
     weights: tuple[Path, ...]
     """Files with tensors."""
-    config: Mapping[str, Any]
-    """Sizes, in transformers' words."""
+    config: TextNetwork
+    """Sizes."""
     allow_pt: bool = False
     """Whether PyTorch files are opened; see `read_pt`."""
 
@@ -70,28 +54,27 @@ class EncoderFiles:
     def of(
         cls, path: Path, *, config: Mapping[str, Any] | None = None, allow_pt: bool = False
     ) -> EncoderFiles:
-        """The files at `path`. `config` are the sizes of a single file, UMT5-XXL's if not given.
+        """The files at `path`. `config`: the sizes of a single file in transformers' words, UMT5-XXL's if not given.
 
         Raises UserError for a folder that is incomplete.
         """
         if not path.exists():
             raise UserError(f"{path} is missing; the model's folder is incomplete")
         if not path.is_dir():
-            return cls(source=path, weights=(path,), config=config or UMT5_XXL, allow_pt=allow_pt)
-        sizes = read_json(path / _CONFIG)
+            own = None if config is None else TextNetwork.model_validate(config)
+            return cls(source=path, weights=(path,), config=own or TextNetwork(), allow_pt=allow_pt)
+        sizes = _sizes(path / _CONFIG)
         if (path / _INDEX).is_file():
             shards = sorted({str(name) for name in read_json(path / _INDEX).get("weight_map", {}).values()})
             return cls(source=path, weights=tuple(path / shard for shard in shards), config=sizes)
         return cls(source=path, weights=(path / _WEIGHTS,), config=sizes)
 
-    def blank(self) -> UMT5EncoderModel:
+    def blank(self) -> UMT5Encoder:
         """The encoder without contents, frozen."""
-        from transformers import UMT5Config, UMT5EncoderModel
-
         with torch.device("meta"):
-            return UMT5EncoderModel(UMT5Config(**self.config)).eval().requires_grad_(False)
+            return UMT5Encoder(self.config).eval().requires_grad_(False)
 
-    def load_into(self, encoder: UMT5EncoderModel) -> None:
+    def load_into(self, encoder: UMT5Encoder) -> None:
         """Map the weights into an encoder as they are on disk. UserError when they do not fit or cannot be read."""
         load_strict(encoder, self._tensors(), source=self.source, assign=True)
         encoder.encoder.embed_tokens.weight = encoder.shared.weight
@@ -99,7 +82,7 @@ class EncoderFiles:
 
     def identity(self) -> str:
         """A hash over names, sizes and times of the files: changes whenever one of them may have been written."""
-        seen: list[Any] = [json.dumps(dict(self.config), sort_keys=True, default=str)]
+        seen: list[Any] = [json.dumps(self.config.model_dump(), sort_keys=True)]
         for path in self.weights:
             try:
                 stat = path.stat()
@@ -117,3 +100,12 @@ class EncoderFiles:
             tensors = to_transformers(tensors)
         tables = [tensors[name] for name in _TABLES if name in tensors]
         return tensors | (dict.fromkeys(_TABLES, tables[0]) if tables else {})
+
+
+def _sizes(config: Path) -> TextNetwork:
+    try:
+        return TextNetwork.model_validate(read_json(config))
+    except ValidationError as reason:
+        first = reason.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{config} is damaged ({where}: {first['msg']}); restore the file") from None

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from longtake.errors import UserError
 
-__all__ = ["is_original", "to_original", "to_transformers"]
+__all__ = ["TABLE_AGAIN", "is_original", "to_original", "to_transformers"]
 
 Value = TypeVar("Value")
 
-_TABLE, _TABLE_AGAIN = "shared.weight", "encoder.embed_tokens.weight"
+_TABLE, TABLE_AGAIN = "shared.weight", "encoder.embed_tokens.weight"
 _WHOLE = {"token_embedding.weight": _TABLE, "norm.weight": "encoder.final_layer_norm.weight"}
 _IN_BLOCK = {
     "norm1": "layer.0.layer_norm",
@@ -48,7 +48,7 @@ def to_transformers(state: Mapping[str, Value]) -> dict[str, Value]:
     renamed = {
         _renamed(name, _WHOLE, _BLOCK, "encoder.block", _IN_BLOCK): value for name, value in state.items()
     }
-    return renamed | ({_TABLE_AGAIN: renamed[_TABLE]} if _TABLE in renamed else {})
+    return renamed | ({TABLE_AGAIN: renamed[_TABLE]} if _TABLE in renamed else {})
 
 
 def to_original(state: Mapping[str, Value]) -> dict[str, Value]:
@@ -56,7 +56,7 @@ def to_original(state: Mapping[str, Value]) -> dict[str, Value]:
     return {
         _renamed(name, _WHOLE_BACK, _BLOCK_BACK, "blocks", _IN_BLOCK_BACK): value
         for name, value in state.items()
-        if name != _TABLE_AGAIN
+        if name != TABLE_AGAIN
     }
 
 

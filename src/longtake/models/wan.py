@@ -27,7 +27,7 @@ from longtake.models.files import check_fit
 from longtake.models.folder import save_folder
 from longtake.models.mapped import MappedPages
 from longtake.models.wan_config import WanConfig
-from longtake.models.wan_layers import Attention, ConditionEmbedder, CrossAttention, FeedForward
+from longtake.models.wan_layers import Attention, ConditionEmbedder, CrossAttention, FeedForward, drawn
 from longtake.models.wan_weights import WanWeights, read_weights
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class WanBlock(nn.Module):
         self.attn2 = CrossAttention(config)
         self.norm3 = nn.LayerNorm(dim, eps, elementwise_affine=False)
         self.ffn = FeedForward(dim, config.ffn_dim, dim)
-        self.scale_shift_table = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.scale_shift_table = drawn(1, 6, dim, std=dim**-0.5)
 
     def forward(
         self,
@@ -129,7 +129,7 @@ class WanTransformer(nn.Module):
         self.blocks = nn.ModuleList(WanBlock(config) for _ in range(config.num_layers))
         self.norm_out = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
         self.proj_out = nn.Linear(dim, config.out_channels * patch[0] * patch[1] * patch[2])
-        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        self.scale_shift_table = drawn(1, 2, dim, std=dim**-0.5)
         self.shelf: Shelf | None = None
         """Where the weights of the blocks are while they are not here; see `offload.py`."""
 

@@ -20,6 +20,12 @@ def sinusoid(timestep: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
+def drawn(*shape: int, std: float) -> nn.Parameter:
+    """A new parameter from a normal distribution. On the meta device none is drawn: torch would import its compiler."""
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else values.normal_(std=std))
+
+
 class MLP(nn.Module):
     """linear_1 → activation → linear_2."""
 
@@ -63,7 +69,7 @@ class ImageEmbedder(nn.Module):
         self.norm1 = nn.LayerNorm(image_dim)
         self.ff = FeedForward(image_dim, image_dim, dim, approximate="none")
         self.norm2 = nn.LayerNorm(dim)
-        self.pos_embed = None if positions is None else nn.Parameter(torch.randn(1, positions, image_dim))
+        self.pos_embed = None if positions is None else drawn(1, positions, image_dim, std=1.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
         if self.pos_embed is not None:

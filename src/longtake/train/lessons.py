@@ -119,7 +119,7 @@ def teach(
         torch.manual_seed(seed)
         questions = Lessons(text.dim, len(text.tokenizer)).to(text.encoder.device)
     with torch.no_grad():
-        text.encoder.shared.weight *= SMALL
+        text.encoder.shared.weight.mul_(SMALL)
     last_norm = text.encoder.encoder.final_layer_norm.weight
     learned = [*(p for p in text.parameters() if p is not last_norm), *questions.parameters()]
     optimiser = torch.optim.AdamW(learned, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)

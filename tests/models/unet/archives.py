@@ -116,5 +116,5 @@ def folder_with(folder: Path, archive: Path) -> Path:
     folder.mkdir(exist_ok=True)
     preset = streaming_preset(PUBLISHED_UNET)
     (folder / "preset.yaml").write_text(yaml.safe_dump(preset.model_dump(mode="json")))
-    tiny_clip_text(PUBLISHED_UNET).tokenizer.save_pretrained(folder / "tokenizer")
+    tiny_clip_text(PUBLISHED_UNET).tokenizer.save(folder / "tokenizer")
     return folder
