@@ -222,7 +222,7 @@ def test_safetensors_in_wans_layout_load_without_leave(wan_file: Path) -> None:
     assert torch.equal(encoder.encode([PROMPT]), load(wan_file).encode([PROMPT]))
 
 
-@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
 def test_rows_are_transformers_beyond_the_greatest_distance(
     wan_file: Path, dtype: torch.dtype, allowed: float
 ) -> None:
