@@ -15,6 +15,7 @@ from longtake.errors import UserError
 from longtake.fitting import check_memory, choose
 from longtake.forecast import floor, forecast
 from longtake.measure.memory_need import memory_need
+from longtake.models import wide_products
 from longtake.models.hub import look_up, presets
 from longtake.models.network import TextNetwork
 from longtake.models.plan import GIB, PROFILES, RESIDENT
@@ -94,16 +95,11 @@ def test_a_size_off_the_grid_is_refused_in_the_words_of_generate() -> None:
         forecast(look_up("mini"), width=100, height=96, dtype=torch.float32, device=CPU)
 
 
-def test_a_cpu_that_multiplies_bfloat16_can_halve_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that does not is never offered it."""
+def test_a_cpu_can_halve_what_does_not_fit() -> None:
     size = {"width": 832, "height": 480, "dtype": torch.float32, "device": CPU}
     half = PROFILES[[profile.name for profile in PROFILES].index("bf16")]
-    monkeypatch.setattr(module, "halves_on_cpu", lambda: False)
-    plain = forecast(look_up("self-forcing"), **size)
-    assert "bf16" not in module.formats(CPU)
-    assert (plain.halved, plain.under(half).weights) == (None, plain.weights)
-    monkeypatch.setattr(module, "halves_on_cpu", lambda: True)
     assert "bf16" in module.formats(CPU)
+    assert "bf16" not in module.formats(torch.device("meta"))
     plan = forecast(look_up("self-forcing"), **size)
     assert 2 * plan.under(half).weights == plan.weights
     assert 2 * plan.under(half).kv == plan.kv
@@ -117,7 +113,8 @@ def test_a_cpu_that_multiplies_bfloat16_can_halve_what_does_not_fit(monkeypatch:
     assert low.halved is None
 
 
-def test_tiles_rest_in_main_memory_beside_a_gpu() -> None:
+def test_tiles_rest_in_main_memory_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wide_products, "halves_on_cpu", lambda: True)
     size = {"width": 832, "height": 480, "dtype": torch.bfloat16}
     here = forecast(look_up("self-forcing"), **size, device=CPU).tiled_codec
     beside = forecast(look_up("self-forcing"), **size, device=torch.device("cuda")).tiled_codec

@@ -17,7 +17,6 @@ from longtake.memory.build import cache_shape, planned_bytes
 from longtake.models.attention import Grid
 from longtake.models.codec import Codec
 from longtake.models.codecs import CodecChoice, blank_codec, codec_part, spatial_stride
-from longtake.models.device import halves_on_cpu
 from longtake.models.files import read_json
 from longtake.models.footprint import decode_bytes
 from longtake.models.hub import Checkpoint, Preset
@@ -40,6 +39,7 @@ from longtake.models.tiled_codec import Tiling
 from longtake.models.unet.config import UNetConfig
 from longtake.models.unet.plan import streaming_need
 from longtake.models.wan import WanConfig, WanTransformer
+from longtake.models.wide_products import codec_dtype
 from longtake.models.windows import ClipWindow
 from longtake.settings import check_grid
 
@@ -67,7 +67,8 @@ def forecast(
     grid = config.grid(height // stride, width // stride)
     text, length = _text(checkpoint)
     text_itemsize = reading_dtype(text).itemsize
-    whole, tiled = _codec_needs(blank, checkpoint.preset.policy.block, width, height, dtype, device)
+    inside = codec_dtype(dtype, device)
+    whole, tiled = _codec_needs(blank, checkpoint.preset.policy.block, width, height, inside, device)
     item, policy = dtype.itemsize, checkpoint.preset.policy
     prompts = 1 if policy.guidance_scale == 1 else 2
     halves = dtype == torch.float32 and "bf16" in formats(device)
@@ -132,7 +133,7 @@ def layer_shapes(checkpoint: Checkpoint) -> dict[str, torch.Size]:
 
 def formats(device: torch.device) -> tuple[Weights, ...]:
     """Formats of weights that can be had on a device."""
-    halves: tuple[Weights, ...] = ("bf16",) if device.type == "cpu" and halves_on_cpu() else ()
+    halves: tuple[Weights, ...] = ("bf16",) if device.type == "cpu" else ()
     return ("plain", *halves, *(name for name, reason in available(device).items() if reason is None))
 
 

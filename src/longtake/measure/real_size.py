@@ -15,6 +15,7 @@ from longtake.measure.results import Figure, Result
 from longtake.models.hub import presets
 from longtake.models.process import peak_rss_mb
 from longtake.models.wan import WanConfig
+from longtake.models.wide_products import needed, widen
 
 __all__ = ["real_size"]
 
@@ -28,6 +29,8 @@ def real_size(progress: Progress, preset: str = "self-forcing", size: tuple[int,
     config = WanConfig(**network.model_dump(exclude_none=True))
     begin, before = time.perf_counter(), resident_mb()
     model = random_transformer(config, torch.bfloat16)
+    if needed(torch.bfloat16, model.device):
+        widen(model)
     progress(1, 2, "weights drawn")
     policy = presets()[preset].policy
     engine = random_engine(policy, model, random_codec(config.in_channels), size)

@@ -26,7 +26,7 @@ def compute_dtype() -> ComputeDtype:
 
 
 def halves_on_cpu() -> bool:
-    """Whether this CPU multiplies bfloat16 itself, so that it can stand for float32 where memory is short."""
+    """Whether this CPU multiplies bfloat16 itself; one that does not is helped by `wide_products.widen`."""
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 

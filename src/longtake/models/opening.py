@@ -28,6 +28,7 @@ from longtake.models.tiled_codec import TiledCodec, Tiling
 from longtake.models.unet.opening import open_streaming
 from longtake.models.unet.streaming import StreamingUNet
 from longtake.models.wan import WanTransformer
+from longtake.models.wide_products import codec_dtype, needed, widen
 
 
 class Networks(NamedTuple):
@@ -64,6 +65,8 @@ def open_model(
     backbone = _transformer(checkpoint, dtype, allow_pt)
     if compile_backend().name == "compile":
         compile_feed_forward(backbone.blocks)
+    if needed(dtype, device):
+        widen(backbone)
     if profile.layerwise:
         Layerwise(backbone, device, _shelf(checkpoint, dtype, device))
     else:
@@ -74,7 +77,7 @@ def open_model(
     opened = open_codec(
         place.path,
         choice=codec,
-        dtype=dtype,
+        dtype=codec_dtype(dtype, device),
         allow_pt=allow_pt,
         raw_encode=source is not None and source.raw,
     ).to(device)

@@ -89,7 +89,7 @@ class MemoryPlan:
     beside: bool = False
     """Whether a chunk is decoded while the next is denoised."""
     halved: MemoryPlan | None = None
-    """The same with the networks in bfloat16, where this one is in float32 and the processor can do both."""
+    """The same with the networks in bfloat16, where this one is in float32 and on a CPU."""
     profile: Profile = RESIDENT
 
     @property

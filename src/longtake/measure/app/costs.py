@@ -50,7 +50,7 @@ def streaming(
     given: Given,
     grid: Annotated[
         int, typer.Option("--grid", min=8, help="Rows of the latent frame; columns are 1.75 times.")
-    ] = 32,
+    ] = 16,
 ) -> None:
     """Streaming from the cache against recomputing the past, random weights; loop overhead."""
     from longtake.measure.streaming_cost import streaming as measure
