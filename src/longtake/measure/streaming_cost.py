@@ -73,6 +73,34 @@ class Inside:
             self.seconds += time.perf_counter() - began
 
 
+@dataclass
+class _Seconds:
+    """Of each block."""
+
+    cached: list[float] = field(default_factory=list)
+    outside: list[float] = field(default_factory=list)
+    """What of it is loop."""
+    every_step: list[float] = field(default_factory=list)
+    once: list[float] = field(default_factory=list)
+
+    def over_cached(
+        self, name: str, seconds: list[float], *, unit: str = "ratio", asked: str | None = None
+    ) -> Figure:
+        """All of these over all that streaming took."""
+        return Figure(name=name, value=sum(seconds) / sum(self.cached), unit=unit, count=BLOCKS, asked=asked)
+
+    def figures(self, tokens: int) -> tuple[Figure, ...]:
+        """`tokens` in a latent frame."""
+        block = percentile(self.cached, 50)
+        return (
+            Figure(name="one block from the cache, median", value=block, unit="s", asked=">= 0.5"),
+            self.over_cached("recomputing at every step over streaming", self.every_step, asked=">= 3"),
+            Figure(name="the same, counted", value=counted(NETWORK, tokens), unit="ratio"),
+            self.over_cached("recomputing once a block over streaming", self.once),
+            self.over_cached("loop overhead", self.outside, unit="share", asked="<= 0.03"),
+        )
+
+
 def streaming(size: tuple[int, int], progress: Progress) -> Result:
     """Streaming from the cache against running the whole past again, side by side, block by block."""
     begin = time.perf_counter()
@@ -80,18 +108,17 @@ def streaming(size: tuple[int, int], progress: Progress) -> Result:
     engine = random_engine(POLICY, model, codec, size)
     past = _Past(model, engine.latent_shape, random_text(model))
     next(random_take(engine)[0])  # what is chosen or allocated at first use
-    (take, _), inside = random_take(engine), Inside()
-    cached, outside, every_step, once = [], [], [], []
+    (take, _), inside, seconds = random_take(engine), Inside(), _Seconds()
     difference = 0.0
     for number in range(BLOCKS):
         inside.seconds = 0.0
         with inside.of(model):
             chunk = next(take)
-        cached.append(chunk.timings.total - chunk.timings.decode)
-        outside.append(cached[-1] - inside.seconds)
-        every_step.append(past.timed(number, chunk.latents, recompute_each_step=True))
+        seconds.cached.append(chunk.timings.total - chunk.timings.decode)
+        seconds.outside.append(seconds.cached[-1] - inside.seconds)
+        seconds.every_step.append(past.timed(number, chunk.latents, recompute_each_step=True))
         difference = max(difference, past.difference)
-        once.append(past.timed(number, chunk.latents, recompute_each_step=False))
+        seconds.once.append(past.timed(number, chunk.latents, recompute_each_step=False))
         past.append(chunk.latents)
         progress(number + 1, BLOCKS, "blocks")
     return Result(
@@ -106,37 +133,7 @@ def streaming(size: tuple[int, int], progress: Progress) -> Result:
         ),
         config={"network": named(NETWORK), "latent grid": list(size), "blocks": BLOCKS},
         figures=(
-            Figure(
-                name="one block from the cache, median",
-                value=percentile(cached, 50),
-                unit="s",
-                asked=">= 0.5",
-            ),
-            Figure(
-                name="recomputing at every step over streaming",
-                value=sum(every_step) / sum(cached),
-                unit="ratio",
-                count=BLOCKS,
-                asked=">= 3",
-            ),
-            Figure(
-                name="the same, counted",
-                value=counted(NETWORK, NETWORK.grid(*size).tokens),
-                unit="ratio",
-            ),
-            Figure(
-                name="recomputing once a block over streaming",
-                value=sum(once) / sum(cached),
-                unit="ratio",
-                count=BLOCKS,
-            ),
-            Figure(
-                name="loop overhead",
-                value=sum(outside) / sum(cached),
-                unit="share",
-                count=BLOCKS,
-                asked="<= 0.03",
-            ),
+            *seconds.figures(NETWORK.grid(*size).tokens),
             Figure(name="largest difference of latents", value=difference, asked="<= 1e-4"),
         ),
         provenance=provenance("float32"),

@@ -1,0 +1,16 @@
+"""What a cache can save at most: the count beside the measured ratio."""
+
+import pytest
+
+from longtake.measure.streaming_cost import NETWORK, counted
+
+
+def test_matrices_alone_and_attention_alone() -> None:
+    """7 blocks, 4 steps: 4·(1 + … + 7) passes of a block against 5·7; pairs of blocks 4·(1 + 3 + … + 28) against 5·28."""
+    assert counted(NETWORK, 0) == pytest.approx(4 * 28 / (5 * 7), rel=1e-4)
+    assert counted(NETWORK, 10**9) == pytest.approx(4 * 84 / (5 * 28), rel=1e-4)
+
+
+def test_larger_frames_gain_less() -> None:
+    ratios = [counted(NETWORK, tokens) for tokens in (28, 112, 448, 1560)]
+    assert ratios == sorted(ratios, reverse=True)
