@@ -1,13 +1,15 @@
 """What a cache can save at most: the count beside the measured ratio."""
 
+from dataclasses import replace
+
 import pytest
 
 from longtake.measure.streaming_cost import NETWORK, counted
 
 
 def test_matrices_alone_and_attention_alone() -> None:
-    """7 blocks, 4 steps: 4·(1 + … + 7) passes of a block against 5·7; pairs of blocks 4·(1 + 3 + … + 28) against 5·28."""
-    assert counted(NETWORK, 0) == pytest.approx(4 * 28 / (5 * 7), rel=1e-4)
+    """4·(1 + … + 7) passes of a block against 5·7; 4·(1 + 3 + … + 28) pairs of blocks against 5·28."""
+    assert counted(replace(NETWORK, ffn_dim=10**12), 1) == pytest.approx(4 * 28 / (5 * 7), rel=1e-4)
     assert counted(NETWORK, 10**9) == pytest.approx(4 * 84 / (5 * 28), rel=1e-4)
 
 
