@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from longtake.errors import UserError
-from longtake.models import hub, text_weights
+from longtake.models import hub, text_weights, wide_products
 from longtake.models.hub import Preset, find, look_up
 from longtake.models.keymap import Layout, rename
 from longtake.models.opening import open_model
@@ -156,10 +156,15 @@ def test_an_unknown_profile_lists_the_known_ones() -> None:
         Pipeline.from_pretrained("mini", profile="small")
 
 
-def test_under_bf16_all_networks_are_in_it(root: Path) -> None:
+@pytest.mark.parametrize("capable", [True, False])
+def test_under_bf16_a_codec_follows_where_the_cpu_multiplies_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capable: bool
+) -> None:
+    monkeypatch.setattr(wide_products, "halves_on_cpu", lambda: capable)
     half = PROFILES[[profile.name for profile in PROFILES].index("bf16")]
     networks = open_model(find("tiny"), dtype=torch.float32, device=CPU, profile=half)
-    assert (networks.backbone.dtype, networks.codec.dtype) == (torch.bfloat16, torch.bfloat16)
+    assert networks.backbone.dtype == torch.bfloat16
+    assert networks.codec.dtype == (torch.bfloat16 if capable else torch.float32)
 
 
 def test_a_large_text_encoder_in_a_folder_is_opened_in_bfloat16(

@@ -20,7 +20,6 @@ from longtake.models.folder import CONFIG_FILE, DIFFUSERS_STEM, TRANSFORMERS_STE
 from longtake.models.keymap import Layout
 from longtake.models.network import TextNetwork
 from longtake.models.umt5 import UMT5Encoder, transformers_config
-from longtake.models.umt5_keymap import TABLE_AGAIN
 from longtake.models.wan import WanTransformer
 from longtake.models.wan_weights import read_weights, wanted
 
@@ -125,11 +124,8 @@ def _tiny_codec(container: Container) -> Published:
 
 def _text_encoder(container: Container) -> Published:
     original = umt5_keymap.is_original(container.tensors)
-    state = dict(container.tensors)
-    if original:
-        state = umt5_keymap.to_transformers(state)
-    elif "shared.weight" in state:
-        state[TABLE_AGAIN] = state["shared.weight"]
+    rename = umt5_keymap.to_transformers if original else umt5_keymap.with_one_table
+    state = rename(container.tensors)
     sizes = _umt5_sizes(state, container.source)
     with torch.device("meta"):
         encoder = UMT5Encoder(sizes)
@@ -139,7 +135,7 @@ def _text_encoder(container: Container) -> Published:
         container=container.name,
         layout="original" if original else "transformers",
         config=transformers_config(sizes),
-        state={name: tensor for name, tensor in state.items() if name != TABLE_AGAIN},
+        state=state,
         files=container.files,
         stem=TRANSFORMERS_STEM,
         ignored=container.ignored,

@@ -30,7 +30,6 @@ from longtake.models.text_mix import Mixed, mixed, shares_of
 from longtake.models.text_weights import EncoderFiles
 from longtake.models.tokenizer import Tokenizer, read_tokenizer, word_tokenizer
 from longtake.models.umt5 import UMT5Encoder, transformers_config
-from longtake.models.umt5_keymap import TABLE_AGAIN
 
 __all__ = ["EmbeddingCache", "Offload", "TextEncoder", "Tokens", "clean"]
 
@@ -167,9 +166,14 @@ class TextEncoder(nn.Module):
     def save(self, folder: Path, *, dtype: torch.dtype | None = None) -> None:
         """Write `text_encoder/` and `tokenizer/` below `folder`, in `dtype` if given."""
         with self.residence.awake(self.encoder):
-            state = {name: value for name, value in self.encoder.state_dict().items() if name != TABLE_AGAIN}
             config = transformers_config(self.encoder.sizes)
-            save_folder(folder / ENCODER_FOLDER, config, state, stem=TRANSFORMERS_STEM, dtype=dtype)
+            save_folder(
+                folder / ENCODER_FOLDER,
+                config,
+                self.encoder.state_dict(),
+                stem=TRANSFORMERS_STEM,
+                dtype=dtype,
+            )
         self.tokenizer.save(folder / TOKENIZER_FOLDER)
 
     @property

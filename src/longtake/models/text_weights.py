@@ -21,7 +21,7 @@ from longtake.models.files import load_strict, read_json, read_safetensors
 from longtake.models.network import TextNetwork
 from longtake.models.tensor_file import read_tensors
 from longtake.models.umt5 import UMT5Encoder
-from longtake.models.umt5_keymap import is_original, to_transformers
+from longtake.models.umt5_keymap import is_original, to_transformers, with_one_table
 
 __all__ = ["EncoderFiles", "reading_dtype"]
 
@@ -29,7 +29,6 @@ LARGE = 10**9
 """Numbers from which an encoder is not read in float32."""
 
 _CONFIG, _INDEX, _WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
-_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
 
 
 def reading_dtype(sizes: TextNetwork) -> torch.dtype:
@@ -77,7 +76,6 @@ class EncoderFiles:
     def load_into(self, encoder: UMT5Encoder) -> None:
         """Map the weights into an encoder as they are on disk. UserError when they do not fit or cannot be read."""
         load_strict(encoder, self._tensors(), source=self.source, assign=True)
-        encoder.encoder.embed_tokens.weight = encoder.shared.weight
         encoder.requires_grad_(False)
 
     def identity(self) -> str:
@@ -96,10 +94,7 @@ class EncoderFiles:
         for path in self.weights:
             is_pickle = self.source == path
             tensors |= read_tensors(path, allow_pt=self.allow_pt) if is_pickle else read_safetensors(path)
-        if is_original(tensors):
-            tensors = to_transformers(tensors)
-        tables = [tensors[name] for name in _TABLES if name in tensors]
-        return tensors | (dict.fromkeys(_TABLES, tables[0]) if tables else {})
+        return to_transformers(tensors) if is_original(tensors) else with_one_table(tensors)
 
 
 def _sizes(config: Path) -> TextNetwork:

@@ -30,7 +30,7 @@ class UMT5Encoder(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.shared = _Table(sizes.vocab_size, sizes.d_model, std=1.0)
-        self.encoder = _Stack(sizes, self.shared)
+        self.encoder = _Stack(sizes)
 
     @property
     def device(self) -> torch.device:
@@ -44,22 +44,20 @@ class UMT5Encoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """`[B, L]` ids and mask (1 where a token is) to `[B, L, D]`; no row sees what is masked."""
-        rows: Tensor = self.encoder(ids, mask)
+        rows: Tensor = self.encoder(self.shared(ids), mask)
         return rows
 
 
 class _Stack(nn.Module):
-    def __init__(self, sizes: TextNetwork, table: _Table) -> None:
+    def __init__(self, sizes: TextNetwork) -> None:
         super().__init__()
         self.sizes = sizes
-        self.embed_tokens = table
         self.block = nn.ModuleList(_Block(sizes) for _ in range(sizes.num_layers))
         self.final_layer_norm = _Norm(sizes)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        rows = self.embed_tokens(ids)
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
         unseen = rows.new_zeros(mask.shape).masked_fill(mask == 0, torch.finfo(rows.dtype).min)
-        buckets = _buckets(ids.shape[1], self.sizes, ids.device)
+        buckets = _buckets(rows.shape[1], self.sizes, rows.device)
         for block in self.block:
             rows = block(rows, unseen[:, None, None], buckets)
         normed: Tensor = self.final_layer_norm(rows)

@@ -1,7 +1,7 @@
 """Names of UMT5's encoder tensors: Wan's file (`models_t5_umt5-xxl-enc-bf16.pth`) and transformers'.
 
-Both hold the same tensors in the same shapes. transformers lists the word table twice, as `shared` and as the encoder's
-own `embed_tokens`; both are one tensor.
+Both hold the same tensors in the same shapes. transformers may list the word table twice, as `shared` and as the
+encoder's own `embed_tokens`; both are one tensor, and here it has the first name alone.
 
 Source: the layouts of https://github.com/Wan-Video/Wan2.1 and of transformers' `UMT5EncoderModel`.
 """
@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from longtake.errors import UserError
 
-__all__ = ["TABLE_AGAIN", "is_original", "to_original", "to_transformers"]
+__all__ = ["is_original", "to_original", "to_transformers", "with_one_table"]
 
 Value = TypeVar("Value")
 
-_TABLE, TABLE_AGAIN = "shared.weight", "encoder.embed_tokens.weight"
+_TABLE, _TABLE_AGAIN = "shared.weight", "encoder.embed_tokens.weight"
 _WHOLE = {"token_embedding.weight": _TABLE, "norm.weight": "encoder.final_layer_norm.weight"}
 _IN_BLOCK = {
     "norm1": "layer.0.layer_norm",
@@ -41,22 +41,26 @@ def is_original(names: Iterable[str]) -> bool:
 
 
 def to_transformers(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Rename the tensors of Wan's file as transformers names them; the word table appears under both its names.
+    """Rename the tensors of Wan's file as transformers names them.
 
     Raises UserError for a name that Wan's layout does not have.
     """
-    renamed = {
+    return {
         _renamed(name, _WHOLE, _BLOCK, "encoder.block", _IN_BLOCK): value for name, value in state.items()
     }
-    return renamed | ({TABLE_AGAIN: renamed[_TABLE]} if _TABLE in renamed else {})
+
+
+def with_one_table(state: Mapping[str, Value]) -> dict[str, Value]:
+    """transformers' tensors, the word table under its first name alone."""
+    table = {_TABLE: state[_TABLE_AGAIN]} if _TABLE_AGAIN in state else {}
+    return table | {name: value for name, value in state.items() if name != _TABLE_AGAIN}
 
 
 def to_original(state: Mapping[str, Value]) -> dict[str, Value]:
     """Rename transformers' tensors as Wan's file names them: the inverse of `to_transformers`."""
     return {
         _renamed(name, _WHOLE_BACK, _BLOCK_BACK, "blocks", _IN_BLOCK_BACK): value
-        for name, value in state.items()
-        if name != TABLE_AGAIN
+        for name, value in with_one_table(state).items()
     }
 
 

@@ -34,17 +34,10 @@ def averaged_networks(run: Path) -> Networks:
     _, tensors = load_checkpoint(found[-1])
     weights = select(tensors, "average")
     networks = build_networks(kept_recipe(run), latent_channels(weights), words())
-    load_strict(networks, weights | tied(networks, weights), source=found[-1])
+    load_strict(networks, weights, source=found[-1])
     return networks.eval().requires_grad_(False)
 
 
 def latent_channels(weights: dict[str, Tensor]) -> int:
     """Latent channels that the stored transformer reads."""
     return weights["transformer.patch_embedding.weight"].shape[1]
-
-
-def tied(networks: Networks, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Second names of parameters that are kept once."""
-    owner = {id(value): name for name, value in networks.named_parameters()}
-    every = dict(networks.named_parameters(remove_duplicate=False))
-    return {name: weights[owner[id(value)]] for name, value in every.items() if name not in weights}
