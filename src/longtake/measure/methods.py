@@ -104,4 +104,5 @@ def _changes(name: str, clip: int, block: int) -> dict[str, Any]:
         "window": {"kind": "clip", "frames": clip},
         "position": {"kind": "absolute"},
         "rollout": rollout[name],
+        "guidance_until": 0.0,
     }
