@@ -114,6 +114,7 @@ def test_positions_and_colour_are_told_apart(
     reader.said = case.asked
     found = values(from_video(bench(reader, tmp_path / "other"), (0.5,)))
     assert found["file, strength 0.5: prompted colour"] == 0.0
+    assert found["file, strength 0.5: positions kept"] == 1.0, "found by the colour that it kept"
 
 
 def test_a_video_is_given_live_and_as_a_file(reader: Oracle) -> None:

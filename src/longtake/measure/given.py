@@ -84,8 +84,9 @@ def from_video(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> Result:
             for strength in strengths:
                 made = _remade(bench.pipe, case, source, strength, way)
                 bench.show(replace(case, key=f"{case.key}-{way}-{strength:g}"), made)
-                off = _off(bench, case.asked, wanted[case.key], source, made)
-                values[_name(way, strength)] = {"off": off, "reading": bench.read(made)[0].to_dict()}
+                reading = bench.read(made)[0]
+                off = _off(bench, case.asked, wanted[case.key], source, made, reading)
+                values[_name(way, strength)] = {"off": off, "reading": reading.to_dict()}
         return values
 
     pairs = [recoloured(case) for case in held_out_cases(bench.level, bench.prompts)]
@@ -104,7 +105,8 @@ def from_video(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> Result:
     definition = (
         f"{BY_READER} The source is toybox's rendering; the prompt asks for the same scene with its first solid in "
         "another colour. Live: its frames as they come; file: the same as H.264. Positions kept: the middle of that "
-        f"solid, found by its colour in both, is off by {MOST_OFF:g} of the frame's side or less on the mean. "
+        f"solid is off by {MOST_OFF:g} of the frame's side or less on the mean; it is found by the new colour where a "
+        "solid of that colour is read, by its own elsewhere. "
         "Prompted colour: a solid of the new colour is read, and none of the old."
     )
     return takes.result(f"Level {bench.level}: takes from a video, {SECONDS:g} s", definition, table)
@@ -143,11 +145,14 @@ def _remade(pipe: Pipeline, case: Case, source: np.ndarray, strength: float, way
         return np.concatenate([chunk.frames for chunk in take])
 
 
-def _off(bench: Bench, old: Asked, new: Asked, source: np.ndarray, made: np.ndarray) -> float:
+def _off(
+    bench: Bench, old: Asked, new: Asked, source: np.ndarray, made: np.ndarray, reading: Reading
+) -> float:
     """Mean distance, in sides of the frame, of the first solid's middle in the take from where the source has it."""
     before, after = old.solids[0].colour, new.solids[0].colour
+    seen = before if reading.solid(after) is None else after
     length = min(len(source), len(made))
-    one, two = bench.reader.track(source[:length], before), bench.reader.track(made[:length], after)
+    one, two = bench.reader.track(source[:length], before), bench.reader.track(made[:length], seen)
     return float(np.linalg.norm(one - two, axis=1).mean())
 
 
