@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,16 @@ def test_a_run_resumed_is_the_run_never_stopped(data: Path, model: Path, tmp_pat
     one, two = (load_checkpoint(checkpoints(folder)[-1])[1] for folder in (whole, parts))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_memories_of_a_student_begin_with_it(data: Path, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    (folder / "transformer").rename(folder / "student")
+    recipe = CAM.model_copy(update={"network": "student"})
+    assert not train(recipe, data, folder, tmp_path / "run", Told(), max_steps=1)
+    with pytest.raises(UserError, match=r"transformer.* is missing"):
+        train(CAM, data, folder, tmp_path / "other", Told(), max_steps=1)
 
 
 def test_what_is_exported_streams_and_the_transformer_is_untouched(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from longtake.models.streaming.config import Fusion
 from longtake.train.config import OptimiserConfig, Share, Stage, Strict
@@ -55,12 +55,17 @@ class DropoutConfig(Strict):
         return self
 
 
+FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+
+
 class MemoryRecipe(Strict):
     """Everything that decides the memories of a transformer. A stage's `frames` are those of a clip."""
 
     kind: Kind
     """cam: short-term memory, the transformer frozen. apm: long-term memory, and the short-term one with it."""
     seed: int = 0
+    network: FolderName = "transformer"
+    """Folder of the model in which the transformer lies that takes will be made with."""
     cam: CamSizes = CamSizes()
     """Of `kind: cam`; `apm` takes the short-term memory that it is given."""
     apm: ApmSizes = ApmSizes()

@@ -50,7 +50,7 @@ def train(
     memory; the model's own `cam/` unless given. Raises UserError for what is missing.
     """
     text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
-    transformer = WanTransformer.from_pretrained(model / "transformer")
+    transformer = WanTransformer.from_pretrained(model / recipe.network)
     given = _given(recipe, model, out if checkpoints(out) else cam, transformer)
     networks = fresh(recipe, transformer, text.max_length, given)
     place = Located.in_folder(model, "codec")
