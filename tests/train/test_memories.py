@@ -138,7 +138,7 @@ def test_a_run_resumed_is_the_run_never_stopped(data: Path, model: Path, tmp_pat
 
 
 def test_the_memories_of_a_student_begin_with_it(data: Path, model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
+    folder = tmp_path / "student"
     shutil.copytree(model, folder)
     (folder / "transformer").rename(folder / "student")
     recipe = CAM.model_copy(update={"network": "student"})
