@@ -143,7 +143,7 @@ def test_the_memories_of_a_student_begin_with_it(data: Path, model: Path, tmp_pa
     (folder / "transformer").rename(folder / "student")
     recipe = CAM.model_copy(update={"network": "student"})
     assert not train(recipe, data, folder, tmp_path / "run", Told(), max_steps=1)
-    with pytest.raises(UserError, match=r"transformer.* is missing"):
+    with pytest.raises(UserError, match=r"transformer are missing"):
         train(CAM, data, folder, tmp_path / "other", Told(), max_steps=1)
 
 
