@@ -98,3 +98,8 @@ def test_growing_chunk_times_and_memory_are_seen() -> None:
         assert figure.met is not False, name
     assert growing["chunk time, last tenth over first tenth"].met is False
     assert growing["memory growth after chunk 20"].value == 79.0
+
+
+def test_a_figures_command_is_what_a_user_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/longtake/__main__.py", "bench", "cuts"])
+    assert provenance("uint8").command == "longtake bench cuts"

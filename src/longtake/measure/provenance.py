@@ -66,9 +66,15 @@ def provenance(dtype: str) -> Provenance:
         torch=str(torch.__version__),
         threads=torch.get_num_threads(),
         dtype=dtype,
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=" ".join([_program(), *sys.argv[1:]]),
         commit=_commit(),
     )
+
+
+def _program() -> str:
+    """What a user types; `python -m longtake` too is `longtake`."""
+    name = Path(sys.argv[0]).name
+    return "longtake" if name == "__main__.py" else name
 
 
 def _commit() -> str:
