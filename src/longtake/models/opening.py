@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from longtake.errors import UserError
 from longtake.models.backends import compile_backend, compile_feed_forward
@@ -99,6 +100,10 @@ def _memories(checkpoint: Checkpoint, backbone: WanTransformer) -> MemoryNetwork
         cam=None if cam is None else open_cam(cam.path, backbone.config),
         apm=None if apm is None else open_apm(apm.path, backbone.config),
     )
+    if needed(backbone.dtype, backbone.device):
+        for part in (opened.cam, opened.apm):
+            if isinstance(part, nn.Module):
+                widen(part)
     return opened.to(backbone.device, backbone.dtype)
 
 

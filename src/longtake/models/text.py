@@ -258,15 +258,11 @@ class TextEncoder(nn.Module):
         if rows is None:
             rows = self._computed(prompt)
         if prompt.weights:
-            rows = (
-                rows * torch.tensor(self._row_weights(prompt), dtype=rows.dtype, device=rows.device)[:, None]
-            )
+            weights = prompt.of_tokens(self.tokenizer.coded(prompt.text, self.max_length).spans)
+            rows = rows * rows.new_tensor(weights)[:, None]
         padded = rows.new_zeros(1, self.max_length, rows.shape[1], device=self.device)
         padded[0, : rows.shape[0]] = rows
         return padded
-
-    def _row_weights(self, prompt: Prompt) -> list[float]:
-        return prompt.of_tokens(self.tokenizer.coded(prompt.text, self.max_length).spans)
 
     def _warn_if_cut(self, prompt: Prompt) -> None:
         length = len(self.tokenizer.coded(prompt.text).ids)

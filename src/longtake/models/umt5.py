@@ -37,11 +37,6 @@ class UMT5Encoder(nn.Module):
         """Where the weights are."""
         return self.shared.weight.device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the weights are in."""
-        return self.shared.weight.dtype
-
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """`[B, L]` ids and mask (1 where a token is) to `[B, L, D]`; no row sees what is masked."""
         rows: Tensor = self.encoder(self.shared(ids), mask)
