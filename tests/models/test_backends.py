@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
-from longtake.models import attention
+from longtake.models import attention, backends
 from longtake.models.attention import attend
 from longtake.models.backends import (
     ATTENTION_VARIABLE,
@@ -20,6 +20,7 @@ from longtake.models.backends import (
     flash,
     flex,
     kernel,
+    products,
     sdpa,
 )
 from longtake.models.wan_layers import FeedForward
@@ -64,6 +65,27 @@ def test_it_computes_attention(backend, mask: Tensor | None) -> None:
     q, k, v = tensors()
     difference = float((backend(q, k, v, mask) - plain(q, k, v, mask)).abs().max())
     assert difference < 1e-6, f"differs by {difference:.1e}"
+
+
+def test_products_are_attention_in_halves() -> None:
+    q, k, v = tensors()
+    found = products(q, k, v)
+    assert found.dtype == torch.bfloat16
+    assert found.is_contiguous()
+    assert (found - plain(q, k, v, None)).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_a_cpu_that_multiplies_halves_attends_by_products(monkeypatch, autocast: bool) -> None:
+    monkeypatch.setattr(backends, "_halves_without_amx", lambda: True)
+    taken: list[torch.dtype] = []
+    monkeypatch.setattr(backends, "products", lambda q, k, v: taken.append(q.dtype) or products(q, k, v))
+    q, k, v = tensors(torch.float32 if autocast else torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        sdpa(q, k, v)
+        sdpa(q, k, v, MASKS["bool"])
+    sdpa(*tensors())
+    assert len(taken) == 1
 
 
 @pytest.mark.gpu

@@ -229,7 +229,7 @@ class MiniConfig(Strict):
     """Weight of the loss that asks what each token shows, see `shown.py`; the set must be of toybox."""
     stages: tuple[Stage, ...]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on CUDA and on CPUs with AMX, float32 elsewhere."""
+    """auto: bfloat16 on CUDA and on CPUs that multiply it (AMX, AVX512-BF16), float32 elsewhere."""
     compile: bool = False
     """Whether the transformer's blocks go through torch.compile: minutes at the start of a stage, faster steps."""
     checkpoint_minutes: PositiveFloat = 10.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from longtake.errors import UserError
+from longtake.models.device import halves_on_cpu
 
 __all__ = ["Compute", "choose_compute"]
 
@@ -42,6 +43,6 @@ def choose_compute(device: str, precision: str) -> Compute:
         return Compute(device=place, bfloat16=precision == "bfloat16", reason="as configured")
     if place.type == "cuda":
         return Compute(device=place, bfloat16=True, reason="CUDA has fast bfloat16")
-    if torch.cpu._is_amx_tile_supported():
-        return Compute(device=place, bfloat16=True, reason="this CPU has AMX")
-    return Compute(device=place, bfloat16=False, reason="this CPU has no AMX, so bfloat16 would be slower")
+    if halves_on_cpu():
+        return Compute(device=place, bfloat16=True, reason="this CPU multiplies bfloat16")
+    return Compute(device=place, bfloat16=False, reason="this CPU does not multiply bfloat16 itself")
