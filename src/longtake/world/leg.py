@@ -10,8 +10,13 @@ from longtake.world.shapes import ROLL
 from longtake.world.solid import Leg
 from longtake.world.vocabulary import DIRECTIONS, SHAPES, TRAVELLING
 
-AHEAD = 0.8
+AHEAD = 1.6
 """Seconds looked ahead to tell the direction of a path."""
+SPEED = (0.5, 0.68)
+"""Metres a second of slides, rolls and bounces: a few pixels a frame at 8 frames a second and 96 pixels, and a path
+keeps its direction for about three seconds."""
+ORBIT = (6.0, 8.0)
+"""Seconds of a round of an orbit."""
 CORNERED = ("cube", "pyramid")
 """Shapes that show two sides rather than one, unless they roll."""
 _HEADINGS = {"right": 0.0, "towards": 0.5 * math.pi, "left": math.pi, "away": -0.5 * math.pi}
@@ -53,7 +58,7 @@ def _travel(
     heading = sample_heading(rng, shape, motion, room)
     cosine, sine = abs(math.cos(heading)), abs(math.sin(heading))
     reach = min(room[0] / max(cosine, 0.05), max(room[1], 0.35) / max(sine, 0.05)) * rng.uniform(0.88, 1.0)
-    speed = rng.uniform(1.0, 1.35)
+    speed = rng.uniform(*SPEED)
     return {
         "heading": heading,
         "reach": reach,
@@ -67,7 +72,7 @@ def _hops(rng: np.random.Generator, motion: str, radius: float) -> dict[str, flo
     if motion not in ("bounce", "jump"):
         return {}
     height = radius * rng.uniform(1.1, 1.5)
-    return {"hop": height, "hop_period": 0.75 * math.sqrt(height) + rng.uniform(0.22, 0.32)}
+    return {"hop": height, "hop_period": 1.5 * math.sqrt(height) + rng.uniform(0.44, 0.64)}
 
 
 def sample_leg(
@@ -90,7 +95,7 @@ def sample_leg(
         return Leg(start=0.0, motion=motion, origin=home, pose=pose, **travel, **hops)
     if motion == "orbit":
         reach = min(min(room), 0.95) * rng.uniform(0.92, 1.0)
-        rate = 2.0 * math.pi / rng.uniform(3.2, 4.2) * (1 if rng.random() < 0.5 else -1)
+        rate = 2.0 * math.pi / rng.uniform(*ORBIT) * (1 if rng.random() < 0.5 else -1)
         return Leg(
             start=0.0,
             motion=motion,
