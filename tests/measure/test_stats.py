@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from longtake.errors import UserError
 from longtake.measure.length import length_figures
 from longtake.measure.provenance import provenance
-from longtake.measure.report import document, load_all
+from longtake.measure.report import document, load_all, weights_now
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.measure.stats import Share
 
@@ -62,11 +63,22 @@ def test_the_page_has_command_commit_hardware_and_what_is_not_met(tmp_path: Path
     result("adherence-level1").save(tmp_path)
     results = load_all(tmp_path)
     assert [each.name for each in results] == ["adherence-level1", "speed"]
-    page = document(results, tmp_path)
+    page = document(results, tmp_path, {})
     for part in ("- command:", "- commit:", "- hardware:", "**not met**", "90.0 %", "≥ 80.0 % met"):
         assert part in page, part
     with pytest.raises(UserError, match="holds no results"):
         load_all(tmp_path / "empty")
+
+
+def test_the_page_marks_results_of_earlier_weights() -> None:
+    old = replace(result(), config={"model": "mini", "weights": "of long ago"})
+    own = replace(result(), config={"model": "my own", "weights": "not the package's"})
+    now = weights_now([old, own])
+    assert list(now) == ["mini"]
+    fresh = replace(old, config={"model": "mini", "weights": now["mini"]})
+    page = document([old, own, fresh], Path("results"), now)
+    assert page.count("**Of earlier weights**") == 1
+    assert page.index("**Of earlier weights**") < page.index("of long ago")
 
 
 def test_a_ledger_goes_on_after_a_kill_in_mid_line(tmp_path: Path) -> None:

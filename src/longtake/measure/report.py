@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from longtake.errors import UserError
+from longtake.measure.filming import about_model
 from longtake.measure.results import Figure, Result
+from longtake.models.hub import presets
+from longtake.pipeline import Pipeline
 
-__all__ = ["document", "load_all", "section"]
+__all__ = ["document", "load_all", "section", "weights_now"]
 
 ORDER = (
     "adherence",
@@ -58,13 +61,23 @@ def _rank(name: str) -> int:
     return ORDER.index(max(fitting, key=len)) if fitting else len(ORDER)
 
 
-def document(results: Sequence[Result], folder: Path) -> str:
-    """The whole page."""
-    return "\n".join([HEAD.format(folder=folder.as_posix()), *(section(result) for result in results)])
+def weights_now(results: Sequence[Result]) -> dict[str, str]:
+    """Of each model in the results that the package carries, the hash of its weights."""
+    known = presets()
+    named = {str(result.config.get("model")) for result in results}
+    carried = sorted(name for name in named if name in known and known[name].folder)
+    return {name: about_model(Pipeline.from_pretrained(name))["weights"] for name in carried}
 
 
-def section(result: Result) -> str:
-    """One result."""
+def document(results: Sequence[Result], folder: Path, now: Mapping[str, str]) -> str:
+    """The whole page. now: what `weights_now` says; results of other weights are marked."""
+    return "\n".join([HEAD.format(folder=folder.as_posix()), *(section(result, now) for result in results)])
+
+
+def section(result: Result, now: Mapping[str, str] | None = None) -> str:
+    """One result; `now` as for `document`."""
+    model = str(result.config.get("model"))
+    is_old = now is not None and model in now and result.config.get("weights") != now[model]
     origin = result.provenance
     controls = [figure for figure in result.figures if figure.note.startswith("control")]
     own = [figure for figure in result.figures if figure not in controls]
@@ -77,6 +90,11 @@ def section(result: Result) -> str:
         *(_matrix(own) if result.columns else _table(own)),
         "",
         *([*_table(controls), ""] if controls else []),
+        *(
+            [f"**Of earlier weights** of {model}; not yet measured with those it has now.", ""]
+            if is_old
+            else []
+        ),
         *(line for note in result.notes for line in (f"Note: {note}", "")),
         f"- command: `{origin.command}`, {result.seconds / 60:.1f} minutes",
         f"- commit: {origin.commit}",

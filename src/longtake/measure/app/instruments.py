@@ -84,9 +84,10 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="Markdown file; stdout unless given.")] = None,
 ) -> None:
     """All results as one Markdown page."""
-    from longtake.measure.report import document, load_all
+    from longtake.measure.report import document, load_all, weights_now
 
-    text = document(load_all(results), results)
+    found = load_all(results)
+    text = document(found, results, weights_now(found))
     if out is None:
         typer.echo(text, nl=False)
     else:
