@@ -8,7 +8,7 @@
 # make constraints   resolves the dependencies afresh and pins them
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PROMPT := a blue cube slides to the left on grass
+PROMPT ?= a blue cube slides to the left on grass
 BIN := .venv/bin
 READY := .venv/.ready
 
