@@ -75,6 +75,15 @@ def test_products_are_attention_in_halves() -> None:
     assert (found - plain(q, k, v, None)).abs().max() < 0.03
 
 
+def test_products_have_the_gradients_of_attention() -> None:
+    given = [x.requires_grad_() for x in tensors()]
+    weight = torch.randn(2, 12, 3, 16, generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad((products(*given) * weight).sum(), given)
+    wanted = torch.autograd.grad((plain(*given, None) * weight).sum(), given)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one - other).abs().max() < 0.03 * other.abs().max()
+
+
 @pytest.mark.parametrize("autocast", [True, False])
 def test_a_cpu_that_multiplies_halves_attends_by_products(monkeypatch, autocast: bool) -> None:
     monkeypatch.setattr(backends, "_halves_without_amx", lambda: True)
