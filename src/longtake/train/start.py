@@ -25,6 +25,7 @@ from longtake.train.plots import require_matplotlib
 from longtake.train.recipe import Report
 from longtake.train.recipe_file import load_config
 from longtake.train.report import RunReport
+from longtake.train.widen import widened
 from longtake.world.vocabulary import words
 
 __all__ = ["exported_weights", "mini_run", "train_mini"]
@@ -47,8 +48,9 @@ def train_mini(
 
     A run is resumed with the recipe given now: stages may be lengthened or added, networks may not change.
     An update has a batch of every process that this one was started with (`distributed.py`).
-    restart_from: a checkpoint, or a model's folder (half precision), to begin a new run from. Raises
-    UserError when `out` holds a run and neither `resume` is asked for, nor the folder is new.
+    restart_from: a checkpoint, or a model's folder (half precision), to begin a new run from; feed-forward layers of
+    a folder may be narrower than the recipe's. Raises UserError when `out` holds a run and neither `resume` is asked
+    for, nor the folder is new.
     """
     require_matplotlib()
     if checkpoints(out) and not resume:
@@ -62,7 +64,8 @@ def train_mini(
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from and restart_from.is_dir():
             fresh = {name: value.detach() for name, value in run.named.items() if name.startswith("shown.")}
-            run.begin_with(fresh | exported_weights(restart_from, run.named), restart_from)
+            stored = widened(exported_weights(restart_from, run.named), run.named)
+            run.begin_with(fresh | stored, restart_from)
         elif restart_from:
             run.restart_from(restart_from)
         elif config.words.lessons and not resume:
