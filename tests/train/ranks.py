@@ -64,9 +64,9 @@ def train_all(data: Path, out: Path, group: Group) -> None:
 def main(arguments: Sequence[str]) -> None:
     data, out, parts, sharded = arguments
     torch.set_num_threads(1)
-    train_all(Path(data), Path(out), join("cpu", parts=int(parts), sharded=sharded == "sharded"))
-    torch.distributed.barrier()  # neither leaves while the other still sends
-    torch.distributed.destroy_process_group()
+    group = join("cpu", parts=int(parts), sharded=sharded == "sharded")
+    train_all(Path(data), Path(out), group)
+    group.leave()
 
 
 if __name__ == "__main__":

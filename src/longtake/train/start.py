@@ -72,7 +72,9 @@ def train_mini(
             _take_lessons(run, config)
         if group.first:
             keep_recipe(config, out)
-        return run.train(max_minutes=max_minutes, stop=stop)
+        done = run.train(max_minutes=max_minutes, stop=stop)
+    group.leave()
+    return done
 
 
 def mini_run(

@@ -23,7 +23,9 @@ def widened(stored: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[s
 
     fresh: the same parameters as drawn for the wider network; its first units are replaced by the stored ones.
     """
-    return {name: _widen(name, value, fresh[name]) if name in fresh else value for name, value in stored.items()}
+    return {
+        name: _widen(name, value, fresh[name]) if name in fresh else value for name, value in stored.items()
+    }
 
 
 def _widen(name: str, stored: Tensor, fresh: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def run_stage(
         done = run.train(max_minutes=max_minutes, stop=stop)
     if done and group.first:
         export_student(out, out / MODEL)
-    group.wait()
+    group.leave()
     return done
 
 
