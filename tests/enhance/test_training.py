@@ -15,8 +15,9 @@ from longtake.errors import UserError
 from longtake.models.text import TextEncoder
 from longtake.train.config import OptimiserConfig, Stage, TransformerConfig
 from longtake.train.device import choose_compute
-from longtake.train.enhance import Enhance, EnhanceRecipe, bridge, export, train
+from longtake.train.enhance import Enhance, EnhanceRecipe, bridge
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig, make_pairs
+from longtake.train.enhance_run import export, train
 from longtake.train.recipe_file import load_config
 from longtake.train.store import LatentSet
 from tests.enhance.tiny import clip

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from longtake.world.reader import Reader, Trust
+from longtake.world.reader import Reader
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import Trust
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from longtake.measure.adherence import figures, reading_from_dict, score, shuffl
 from longtake.measure.cases import Asked, AskedSolid, Case, change_cases, held_out_cases
 from longtake.measure.change import outcome as change_outcome
 from longtake.world.held_out import combinations
-from longtake.world.reader import Reading, ReadSolid
+from longtake.world.reading import Reading, ReadSolid
 
 RED_CUBE = AskedSolid(colour="red", shape="cube", motion="roll")
 BLUE_CONE = AskedSolid(colour="blue", shape="cone", motion="stay")

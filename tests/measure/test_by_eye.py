@@ -10,9 +10,10 @@ import yaml
 
 from longtake.errors import UserError
 from longtake.measure.by_eye import agreement, agrees, sheets
-from longtake.world.reader import Reader, Reading, ReadSolid
+from longtake.world.reader import Reader
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import Reading, ReadSolid
 from tests.tiny import tiny_pipeline
 
 RED = Reading(objects=(ReadSolid(colour="red", shape="cube", motion="roll"),), ground="sand", legible=True)

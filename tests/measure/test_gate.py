@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 
 from longtake.measure.gate import EVERYTHING, abstains, gate, passed, record, true_outcomes
 from longtake.measure.results import Figure
-from longtake.world.reader import Reader, Reading, ReadSolid, Trust, write_config
+from longtake.world.reader import Reader, write_config
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import Reading, ReadSolid, Trust
 from longtake.world.windows import Window, WindowDraw, draw_windows
 
 CONFIG = ReaderConfig()

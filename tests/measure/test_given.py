@@ -17,9 +17,10 @@ from longtake.measure.cases import Asked, Case, held_out_cases
 from longtake.measure.change import POLICIES, changed_by
 from longtake.measure.given import EQUAL, first_frame_psnr, from_image, from_video, recoloured
 from longtake.world.edit import edit
-from longtake.world.reader import Reader, Reading, ReadSolid, Trust
+from longtake.world.reader import Reader
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import Reading, ReadSolid, Trust
 from tests.tiny import tiny_pipeline
 
 

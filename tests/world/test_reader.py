@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from longtake.errors import UserError
 from longtake.world.corrupt import blur, cross_fade, noise
 from longtake.world.glimpse import locate
-from longtake.world.reader import UNKNOWN, WEIGHTS, Reader, Scores, Trust, decide, write_config
+from longtake.world.reader import WEIGHTS, Reader, write_config
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_layers import lagged
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import UNKNOWN, Scores, Trust, decide
 from longtake.world.scene import sample_scene
 from longtake.world.windows import WindowDraw, draw_windows, render_window
 

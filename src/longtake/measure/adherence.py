@@ -23,7 +23,7 @@ from longtake.errors import UserError
 from longtake.measure.cases import Asked
 from longtake.measure.results import Figure
 from longtake.measure.stats import share_of
-from longtake.world.reader import Reading, ReadSolid
+from longtake.world.reading import Reading, ReadSolid
 
 __all__ = ["ATTRIBUTES", "NEEDS", "figures", "judged", "reading_from_dict", "score", "shares", "shuffled"]
 

@@ -19,7 +19,8 @@ from longtake.measure.filming import about_model
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.pipeline import Pipeline
-from longtake.world.reader import Reader, Reading
+from longtake.world.reader import Reader
+from longtake.world.reading import Reading
 
 __all__ = ["BY_READER", "CHANCE", "TRUTH", "Bench", "Progress", "Takes"]
 

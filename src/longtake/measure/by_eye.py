@@ -24,7 +24,8 @@ from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.measure.stats import share_of
 from longtake.pipeline import Pipeline
-from longtake.world.reader import UNKNOWN, Reader, Reading
+from longtake.world.reader import Reader
+from longtake.world.reading import UNKNOWN, Reading
 
 __all__ = ["agreement", "agrees", "sheet", "sheets"]
 

@@ -13,7 +13,7 @@ from longtake.measure.results import Figure, Result
 from longtake.measure.stats import share_of
 from longtake.models.policy import Policy
 from longtake.pipeline import Pipeline
-from longtake.world.reader import UNKNOWN, Reading, ReadSolid
+from longtake.world.reading import UNKNOWN, Reading, ReadSolid
 
 __all__ = ["POLICIES", "change", "changed_by", "outcome"]
 

@@ -21,8 +21,9 @@ from longtake.measure.results import Figure, Result
 from longtake.measure.stats import share_of
 from longtake.world.corrupt import KINDS, blur, cross_fade, erase, noise
 from longtake.world.labels import OPEN
-from longtake.world.reader import UNKNOWN, Reader, Reading, Trust, read_config, write_config
+from longtake.world.reader import Reader, read_config, write_config
 from longtake.world.reader_config import ReaderConfig
+from longtake.world.reading import UNKNOWN, Reading, Trust
 from longtake.world.windows import Window, WindowDraw, draw_windows, render_plate
 
 __all__ = ["TRUE", "abstains", "gate", "passed", "record", "true_outcomes"]

@@ -23,7 +23,7 @@ from longtake.media import FragmentedMp4Writer, VideoFormat
 from longtake.pipeline import Pipeline
 from longtake.world.captions import caption
 from longtake.world.edit import edit
-from longtake.world.reader import Reading
+from longtake.world.reading import Reading
 from longtake.world.state import state
 from longtake.world.vocabulary import COLOURS
 

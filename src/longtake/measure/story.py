@@ -17,7 +17,8 @@ from longtake.measure.stats import mean_interval
 from longtake.timeline import Cue, Timeline
 from longtake.world.captions import caption
 from longtake.world.edit import edit
-from longtake.world.reader import UNKNOWN, Reader, Reading
+from longtake.world.reader import Reader
+from longtake.world.reading import UNKNOWN, Reading
 from longtake.world.render import render
 from longtake.world.scene import Scene, sample_scene
 from longtake.world.state import state

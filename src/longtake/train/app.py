@@ -184,8 +184,9 @@ def enhance(
     max_minutes: MaxMinutes = math.inf,
 ) -> None:
     """Train the enhancer: from poor clips, enlarged, to clean ones of twice the size."""
-    from longtake.train.enhance import EnhanceRecipe, train
+    from longtake.train.enhance import EnhanceRecipe
     from longtake.train.enhance_pairs import make_pairs
+    from longtake.train.enhance_run import train
     from longtake.train.recipe_file import load_config
     from longtake.train.report import RunReport, ShardReport
 
@@ -231,7 +232,7 @@ def export(
     elif network == "memories":
         from longtake.train.memories.run import export as write
     elif network == "enhance":
-        from longtake.train.enhance import export as write
+        from longtake.train.enhance_run import export as write
     elif network == "reader":
         from longtake.train.reader import export as write
     elif network == "clip":

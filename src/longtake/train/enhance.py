@@ -16,33 +16,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from longtake.enhance.levels import flow_levels
-from longtake.enhance.spec import SPEC_FILE, EnhancerSpec
-from longtake.errors import UserError
-from longtake.models.files import load_strict
-from longtake.models.hub import Native
-from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig, WanTransformer
-from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Share, Stage, Strict, TransformerConfig
 from longtake.train.counters import normal, numbers
-from longtake.train.device import Compute, choose_compute
+from longtake.train.device import Compute
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig
-from longtake.train.loop import Cadence, Run
 from longtake.train.networks import initialise
 from longtake.train.preview import sheet
-from longtake.train.recipe import Report
-from longtake.train.recipe_file import load_config
 from longtake.train.store import VALIDATION, ClipRecord, LatentSet
 
-__all__ = ["Enhance", "EnhanceRecipe", "bridge", "export", "train"]
+__all__ = ["Enhance", "EnhanceRecipe", "Transformer", "bridge"]
 
-RECIPE = "recipe.yaml"
 CHECKED = (0.2, 0.4, 0.6)
 """Noise levels of the validation."""
 
@@ -232,72 +222,3 @@ def _caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
     """A wording of the caption in force at a latent frame."""
     captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
     return captions[int(rng.integers(len(captions)))]
-
-
-def train(
-    recipe: EnhanceRecipe,
-    data: Path,
-    model: Path,
-    out: Path,
-    report: Report,
-    *,
-    device: str = "auto",
-    max_minutes: float = float("inf"),
-    max_steps: int | None = None,
-) -> bool:
-    """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
-
-    model: folder of the model whose video is enhanced, for its text encoder.
-    """
-    text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
-    cadence = Cadence(
-        checkpoint_minutes=recipe.checkpoint_minutes,
-        sample_minutes=recipe.sample_minutes,
-        log_steps=recipe.log_steps,
-        validate_steps=recipe.validate_steps,
-    )
-    run = Run(
-        Enhance(recipe, data, text, choose_compute(device, recipe.precision)),
-        out,
-        recipe.optimiser,
-        cadence,
-        report,
-    )
-    run.resume()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-    return run.train(max_minutes=max_minutes, max_steps=max_steps)
-
-
-def export(run: Path, out: Path) -> None:
-    """Write a run's averaged weights in half precision, and `enhancer.yaml`. `out`: `enhancer/` in a model's folder."""
-    if not (run / RECIPE).is_file():
-        raise UserError(f"{run} holds no run of `longtake train enhance`: {RECIPE} is missing")
-    recipe = load_config(str(run / RECIPE), EnhanceRecipe)
-    newest = checkpoints(run)[-1]
-    weights = select(load_checkpoint(newest)[1], "average")
-    channels = weights["transformer.patch_embedding.weight"].shape[1]
-    text_dim = weights["transformer.condition_embedder.text_embedder.linear_1.weight"].shape[1]
-    networks = Transformer(recipe, channels, text_dim)
-    load_strict(networks, weights, source=newest)
-    networks.transformer.save_pretrained(out / "transformer", dtype=torch.float16)
-    values = spec(recipe).model_dump(mode="json")
-    (out / SPEC_FILE).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-
-
-def spec(recipe: EnhanceRecipe) -> EnhancerSpec:
-    """How the enhancer of a recipe is used."""
-    pairs = recipe.pairs
-    return EnhancerSpec(
-        name="mini",
-        summary="twice as large, for toybox",
-        licence="Apache-2.0",
-        backbone="wan",
-        native=Native(width=pairs.size, height=pairs.size, fps=pairs.fps),
-        scale=pairs.scale,
-        window=recipe.window,
-        overlap=recipe.overlap,
-        steps=recipe.steps,
-        strength=recipe.strength,
-        strengths=recipe.strengths,
-    )

@@ -29,9 +29,10 @@ from longtake.train.recipe_file import check_choices
 from longtake.world.finder import Found
 from longtake.world.glimpse import locate
 from longtake.world.labels import OPEN
-from longtake.world.reader import Reader, Trust, write_config
+from longtake.world.reader import Reader, write_config
 from longtake.world.reader_config import ReaderConfig
 from longtake.world.reader_net import ReaderNet
+from longtake.world.reading import Trust
 from longtake.world.windows import WindowDraw
 
 __all__ = ["ReaderRecipe", "ReaderTraining", "export", "make_set", "train"]
