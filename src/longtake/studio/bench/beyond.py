@@ -118,23 +118,6 @@ def beyond(
                 found += _window(watchers, rush, seconds, is_on=is_on)
                 on_time += [watcher.player.on_time for watcher in watchers] if is_on else []
         about, failures = running.model(), [one.failure for one in watchers if one.failure]
-    slowed = 100 * (statistics.fmean(rough) / statistics.fmean(calm) - 1)
-    answered = rush.answered or [0.0]
-    figures = (
-        Figure(name="a chunk, without the rush", value=statistics.fmean(calm), unit="s", count=len(calm)),
-        Figure(name="a chunk, with the rush", value=statistics.fmean(rough), unit="s", count=len(rough)),
-        Figure(name="slowed by", value=slowed, unit="%", asked="<= 5"),
-        Figure(name="deadline attainment, with the rush", value=statistics.fmean(on_time), unit="share"),
-        Figure(name="takes that ended", value=float(len(failures)), asked="<= 0"),
-        Figure(name="refused", value=float(rush.refused), count=len(rush.answered)),
-        Figure(
-            name="refused without a time to come again",
-            value=float(rush.refused - rush.with_time),
-            asked="<= 0",
-        ),
-        Figure(name="answered in another way", value=float(rush.others), asked="<= 0"),
-        Figure(name="a refusal, 95 %", value=percentile(answered, 95), unit="s", count=len(answered)),
-    )
     return Result(
         name="admission",
         title="Asked for more than the machine makes",
@@ -152,10 +135,37 @@ def beyond(
             "windows": windows,
             "videos that wait": sum(one.status_code == 201 for one in videos),
         },
-        figures=figures,
+        figures=_figures(calm, rough, on_time, failures, rush),
         provenance=provenance("float32"),
         seconds=time.monotonic() - began,
         notes=tuple(failures),
+    )
+
+
+def _figures(
+    calm: Sequence[float],
+    rough: Sequence[float],
+    on_time: Sequence[float],
+    failures: Sequence[str],
+    rush: Rush,
+) -> tuple[Figure, ...]:
+    """What the windows without (`calm`) and with a rush (`rough`) cost, and what became of those who came too many."""
+    slowed = 100 * (statistics.fmean(rough) / statistics.fmean(calm) - 1)
+    answered = rush.answered or [0.0]
+    return (
+        Figure(name="a chunk, without the rush", value=statistics.fmean(calm), unit="s", count=len(calm)),
+        Figure(name="a chunk, with the rush", value=statistics.fmean(rough), unit="s", count=len(rough)),
+        Figure(name="slowed by", value=slowed, unit="%", asked="<= 5"),
+        Figure(name="deadline attainment, with the rush", value=statistics.fmean(on_time), unit="share"),
+        Figure(name="takes that ended", value=float(len(failures)), asked="<= 0"),
+        Figure(name="refused", value=float(rush.refused), count=len(rush.answered)),
+        Figure(
+            name="refused without a time to come again",
+            value=float(rush.refused - rush.with_time),
+            asked="<= 0",
+        ),
+        Figure(name="answered in another way", value=float(rush.others), asked="<= 0"),
+        Figure(name="a refusal, 95 %", value=percentile(answered, 95), unit="s", count=len(answered)),
     )
 
 
