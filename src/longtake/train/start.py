@@ -17,6 +17,7 @@ from longtake.train.checkpoint import checkpoints
 from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
 from longtake.train.distributed import ALONE, Group, join
+from longtake.train.grow import grown
 from longtake.train.interrupt import hold_signals
 from longtake.train.lessons import teach
 from longtake.train.loop import Cadence, Run
@@ -25,7 +26,6 @@ from longtake.train.plots import require_matplotlib
 from longtake.train.recipe import Report
 from longtake.train.recipe_file import load_config
 from longtake.train.report import RunReport
-from longtake.train.widen import widened
 from longtake.world.vocabulary import words
 
 __all__ = ["exported_weights", "mini_run", "train_mini"]
@@ -64,7 +64,7 @@ def train_mini(
             raise UserError(f"{out} holds no checkpoint to resume from; leave out --resume to begin")
         if restart_from and restart_from.is_dir():
             fresh = {name: value.detach() for name, value in run.named.items() if name.startswith("shown.")}
-            stored = widened(exported_weights(restart_from, run.named), run.named)
+            stored = grown(exported_weights(restart_from, run.named), run.named)
             run.begin_with(fresh | stored, restart_from)
         elif restart_from:
             run.restart_from(restart_from)

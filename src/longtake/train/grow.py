@@ -1,4 +1,4 @@
-"""Weights of a transformer with narrower feed-forward layers, widened so that it computes what it did.
+"""Weights of a transformer with narrower feed-forward layers, grown so that it computes what it did.
 
 Attention over a window costs a small transformer more than its feed-forward layers do, so hidden units are the cheapest
 capacity to add between two legs of training. New units read as drawn and write nothing yet (Net2Net, arXiv 1511.05641,
@@ -12,23 +12,23 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-__all__ = ["widened"]
+__all__ = ["grown"]
 
 INTO = (".ffn.net.0.proj.weight", ".ffn.net.0.proj.bias")
 OUT_OF = ".ffn.net.2.weight"
 
 
-def widened(stored: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def grown(stored: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`stored` with the feed-forward widths of `fresh`, where those are larger; everything else as it is.
 
     fresh: the same parameters as drawn for the wider network; its first units are replaced by the stored ones.
     """
     return {
-        name: _widen(name, value, fresh[name]) if name in fresh else value for name, value in stored.items()
+        name: _grow(name, value, fresh[name]) if name in fresh else value for name, value in stored.items()
     }
 
 
-def _widen(name: str, stored: Tensor, fresh: Tensor) -> Tensor:
+def _grow(name: str, stored: Tensor, fresh: Tensor) -> Tensor:
     if name.endswith(INTO) and len(fresh) > len(stored) and fresh.shape[1:] == stored.shape[1:]:
         return torch.cat([stored, fresh.detach()[len(stored) :].to(stored)])
     if name.endswith(OUT_OF) and len(fresh) == len(stored) and fresh.shape[1] > stored.shape[1]:
