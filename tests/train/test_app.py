@@ -36,7 +36,7 @@ def test_list_names_every_recipe_with_its_command() -> None:
 
 
 def test_shipped_recipes_are_valid() -> None:
-    for name in ("mini", "smoke"):
+    for name in ("mini", "mini-leg", "smoke"):
         assert load_config(name, MiniConfig).stages
     assert load_config("latents", LatentsConfig).clips >= 20_000
 
