@@ -73,6 +73,31 @@ def test_profiles_that_keep_less_in_memory_are_recorded_as_the_same_model(  # ty
     assert other == plain | {"tiled": profile != "text-off"}
 
 
+def test_a_profile_of_other_numbers_is_another_model_and_is_taken_up_again(run, tiny: Path) -> None:  # type: ignore[no-untyped-def]
+    """bfloat16 makes other bytes: the record keeps the profile, so that the take is made again as it was."""
+    command = (
+        "generate",
+        PROMPT,
+        "--model",
+        tiny,
+        "--frames",
+        9,
+        "--out",
+        "a.mp4",
+        "--profile",
+        "bf16",
+        "--json",
+    )
+    made = run(*command)
+    assert made.code == 0, made.stderr
+    take = json.loads(run("takes", "list", "--json").stdout)[0]
+    found = run("takes", "replay", take["id"], "--verify")
+    assert found.code == 0, found.stderr
+    plain = fingerprint(Pipeline.from_pretrained(tiny, profile="resident"))
+    other = fingerprint(Pipeline.from_pretrained(tiny, profile="bf16"))
+    assert {name for name in plain if plain[name] != other[name]} == {"dtype", "tiled", "weights"}
+
+
 def test_a_model_is_opened_as_asked(tmp_path: Path) -> None:
     config = TinyCodecConfig(latent_channels=4, encoder_width=6, decoder_widths=(8, 6, 4, 4))
     codec = TinyCodec(config)
