@@ -141,6 +141,22 @@ def test_a_run_begins_with_the_weights_of_a_models_folder(run: tuple[Path, Path]
         train_mini(tiny_config(), data, tmp_path / "more", restart_from=folder)
 
 
+def test_a_run_begins_with_narrower_feed_forward_layers(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, out = run
+    folder = tmp_path / "model"
+    assert runner.invoke(app, ["export", "--run", str(out), "--out", str(folder)]).exit_code == 0
+    sizes, stage = (
+        tiny_config().transformer,
+        Stage(name="clips", steps=1, batch_size=2, frames=2, levels={1: 1, 2: 1}),
+    )
+    wider = sizes.model_copy(update={"ffn_dim": sizes.ffn_dim + 16})
+    leg = tiny_config(transformer=wider, stages=(stage,))
+    assert train_mini(leg, data, tmp_path / "leg", restart_from=folder)
+    deeper = sizes.model_copy(update={"num_layers": sizes.num_layers + 1})
+    with pytest.raises(UserError, match="of other networks"):
+        train_mini(tiny_config(transformer=deeper), data, tmp_path / "deep", restart_from=folder)
+
+
 def test_export_refuses_what_is_not_a_run(tmp_path: Path) -> None:
     result = runner.invoke(app, ["export", "--run", str(tmp_path), "--out", str(tmp_path / "m")])
     assert isinstance(result.exception, UserError)

@@ -10,7 +10,7 @@ from typing import Any
 from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.config import MiniConfig, Stage
 from longtake.train.log import RunLog
-from longtake.train.start import kept_recipe
+from longtake.train.recipe_file import kept_recipe
 
 __all__ = ["write_card"]
 
@@ -30,7 +30,7 @@ words of toybox's captions and nothing else. This card is written by `longtake t
 
 def write_card(run: Path, out: Path) -> None:
     """Write `README.md` into the model's folder."""
-    recipe, records = kept_recipe(run), RunLog(run).records()
+    recipe, records = kept_recipe(run, MiniConfig, "train mini"), RunLog(run).records()
     position, tensors = load_checkpoint(checkpoints(run)[-1])
     count = {part: _count(tensors, f"average/{part}.") for part in ("transformer", "text")}
     parts = [

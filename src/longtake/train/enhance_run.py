@@ -8,7 +8,6 @@ import torch
 import yaml
 
 from longtake.enhance.spec import SPEC_FILE, EnhancerSpec
-from longtake.errors import UserError
 from longtake.models.files import load_strict
 from longtake.models.hub import Native
 from longtake.models.text import EmbeddingCache, TextEncoder
@@ -17,11 +16,9 @@ from longtake.train.device import choose_compute
 from longtake.train.enhance import Enhance, EnhanceRecipe, Transformer
 from longtake.train.loop import Cadence, Run
 from longtake.train.recipe import Report
-from longtake.train.recipe_file import load_config
+from longtake.train.recipe_file import keep_recipe, kept_recipe
 
 __all__ = ["export", "spec", "train"]
-
-RECIPE = "recipe.yaml"
 
 
 def train(
@@ -54,16 +51,13 @@ def train(
         report,
     )
     run.resume()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    keep_recipe(recipe, out)
     return run.train(max_minutes=max_minutes, max_steps=max_steps)
 
 
 def export(run: Path, out: Path) -> None:
     """Write a run's averaged weights in half precision, and `enhancer.yaml`. `out`: `enhancer/` in a model's folder."""
-    if not (run / RECIPE).is_file():
-        raise UserError(f"{run} holds no run of `longtake train enhance`: {RECIPE} is missing")
-    recipe = load_config(str(run / RECIPE), EnhanceRecipe)
+    recipe = kept_recipe(run, EnhanceRecipe, "train enhance")
     newest = checkpoints(run)[-1]
     weights = select(load_checkpoint(newest)[1], "average")
     channels = weights["transformer.patch_embedding.weight"].shape[1]

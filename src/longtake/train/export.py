@@ -11,8 +11,9 @@ from longtake.errors import UserError
 from longtake.models.files import load_strict
 from longtake.train.card import write_card
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
+from longtake.train.config import MiniConfig
 from longtake.train.networks import Networks, build_networks
-from longtake.train.start import kept_recipe
+from longtake.train.recipe_file import kept_recipe
 from longtake.world.vocabulary import words
 
 __all__ = ["averaged_networks", "export_mini"]
@@ -33,7 +34,7 @@ def averaged_networks(run: Path) -> Networks:
         raise UserError(f"{run} holds no checkpoint; train first: longtake train mini --out {run} --data …")
     _, tensors = load_checkpoint(found[-1])
     weights = select(tensors, "average")
-    networks = build_networks(kept_recipe(run), latent_channels(weights), words())
+    networks = build_networks(kept_recipe(run, MiniConfig, "train mini"), latent_channels(weights), words())
     load_strict(networks, weights, source=found[-1])
     return networks.eval().requires_grad_(False)
 

@@ -1,8 +1,7 @@
 """Weights of a transformer with narrower feed-forward layers, grown so that it computes what it did.
 
-Attention over a window costs a small transformer more than its feed-forward layers do, so hidden units are the cheapest
-capacity to add between two legs of training. New units read as drawn and write nothing yet (Net2Net, arXiv 1511.05641,
-widens with the same aim by copying units).
+Capacity added between two legs of training, without beginning anew. New units read as drawn and write nothing yet
+(Net2Net, arXiv 1511.05641, widens with the same aim by copying units).
 """
 
 from __future__ import annotations

@@ -15,7 +15,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from longtake.errors import UserError
 
-__all__ = ["Strict", "check_choices", "load_config", "recipe_names", "recipes"]
+__all__ = [
+    "RECIPE",
+    "Strict",
+    "check_choices",
+    "keep_recipe",
+    "kept_recipe",
+    "load_config",
+    "recipe_names",
+    "recipes",
+]
+
+RECIPE = "recipe.yaml"
+"""Beside the checkpoints of a run: the recipe that it was last trained with."""
 
 
 class Strict(BaseModel):
@@ -62,6 +74,20 @@ def load_config(name_or_path: str, kind: type[Config]) -> Config:
         raise UserError(f"{name_or_path} is not YAML: {' '.join(str(reason).split())}") from None
     except ValidationError as reason:
         raise UserError(f"{name_or_path}: {describe(reason)}") from None
+
+
+def keep_recipe(recipe: Strict, run: Path) -> None:
+    """Write the whole recipe, defaults included, beside the checkpoints."""
+    run.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    (run / RECIPE).write_text(text, encoding="utf-8")
+
+
+def kept_recipe(run: Path, kind: type[Config], command: str) -> Config:
+    """The recipe that a run was last trained with. Raises UserError when the folder holds none of `command`."""
+    if not (run / RECIPE).is_file():
+        raise UserError(f"{run} holds no run of `longtake {command}`: {RECIPE} is missing")
+    return load_config(str(run / RECIPE), kind)
 
 
 def describe(reason: ValidationError) -> str:

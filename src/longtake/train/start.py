@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor
 
 from longtake.errors import UserError
@@ -24,13 +23,11 @@ from longtake.train.loop import Cadence, Run
 from longtake.train.mini import Mini
 from longtake.train.plots import require_matplotlib
 from longtake.train.recipe import Report
-from longtake.train.recipe_file import load_config
+from longtake.train.recipe_file import keep_recipe
 from longtake.train.report import RunReport
 from longtake.world.vocabulary import words
 
 __all__ = ["exported_weights", "mini_run", "train_mini"]
-
-RECIPE = "recipe.yaml"
 
 
 def train_mini(
@@ -110,18 +107,3 @@ def exported_weights(folder: Path, named: Iterable[str]) -> dict[str, Tensor]:
     state = {f"transformer.{name}": value for name, value in transformer.state_dict().items()}
     state |= {f"text.{name}": value for name, value in text.state_dict().items()}
     return {name: state[name] for name in named if name in state}
-
-
-def keep_recipe(config: MiniConfig, out: Path) -> None:
-    """Write the whole recipe, defaults included, beside the checkpoints."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(
-        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-    )
-
-
-def kept_recipe(run: Path) -> MiniConfig:
-    """The recipe that a run was last trained with."""
-    if not (run / RECIPE).is_file():
-        raise UserError(f"{run} holds no run of `longtake train mini`: {RECIPE} is missing")
-    return load_config(str(run / RECIPE), MiniConfig)

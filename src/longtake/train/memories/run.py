@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import torch
-import yaml
 
 from longtake.errors import UserError
 from longtake.models.codecs import open_codec
@@ -28,8 +27,7 @@ from longtake.train.memories.config import MemoryRecipe
 from longtake.train.memories.networks import Remembering, fresh
 from longtake.train.memories.recipe import Memories
 from longtake.train.recipe import Report
-
-RECIPE = "recipe.yaml"
+from longtake.train.recipe_file import RECIPE, keep_recipe
 
 
 def train(
@@ -122,8 +120,7 @@ def _given(
 
 def _keep(recipe: MemoryRecipe, networks: Remembering, out: Path) -> None:
     """Write the whole recipe, and the sizes of the networks, beside the checkpoints."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    keep_recipe(recipe, out)
     memories = networks.memories
     for name, network in ((CAM, memories.cam), (APM, memories.apm)):
         if network is not None:
