@@ -12,6 +12,7 @@ from longtake.measure.compare import compare
 from longtake.measure.methods import chosen, with_steps
 from longtake.measure.report import section
 from longtake.measure.results import Result
+from longtake.models.steps import OdeSpec
 from longtake.world.reader import Reader
 from tests.tiny import tiny_pipeline
 
@@ -52,7 +53,10 @@ def test_the_same_command_twice_gives_the_same_numbers(tmp_path: Path, reader: R
 
 
 def test_steps_are_for_models_without_a_list_of_their_own(tmp_path: Path, reader: Reader) -> None:
-    assert with_steps(tiny_pipeline(), 7).preset.policy.sampler.num_inference_steps == 7  # type: ignore[union-attr]
+    sampler = {"kind": "ode", "num_inference_steps": 4, "shift": 3, "first_num_inference_steps": 6}
+    changed = with_steps(tiny_pipeline(sampler=sampler), 7).preset.policy.sampler
+    assert isinstance(changed, OdeSpec)
+    assert (changed.num_inference_steps, changed.first_num_inference_steps) == (7, None)
     few = tiny_pipeline(
         sampler={"kind": "few-step", "steps": [1000], "shift": 3, "warp": True}, guidance_scale=1.0
     )

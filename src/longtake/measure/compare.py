@@ -47,7 +47,8 @@ def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None
     rows: dict[str, list[dict[str, Any]]] = {}
     takes = None
     for name in methods:
-        own = replace(bench, pipe=with_method(bench.pipe, name))
+        pictures = bench.pictures / name if bench.pictures else None
+        own = replace(bench, pipe=with_method(bench.pipe, name), pictures=pictures)
 
         def do(case: Case, own: Bench = own) -> dict[str, Any]:
             return _measured(own, case, frames, [Mawe(flow, own.pipe.fps), Drift(own.pipe.fps), Shots()])

@@ -77,11 +77,16 @@ def remembering(pipe: Pipeline, **changes: bool) -> Pipeline:
 
 
 def with_steps(pipe: Pipeline, steps: int) -> Pipeline:
-    """The same model with another number of denoising steps. Raises UserError for one that is distilled to its own."""
+    """The same model with another number of denoising steps, the same for every block.
+
+    Raises UserError for one that is distilled to its own.
+    """
     policy = pipe.preset.policy
     if not isinstance(policy.sampler, OdeSpec):
         raise UserError(f"{pipe.name!r} has its own step list; leave --steps out, or use a model without one")
-    sampler = policy.sampler.model_copy(update={"num_inference_steps": steps})
+    sampler = policy.sampler.model_copy(
+        update={"num_inference_steps": steps, "first_num_inference_steps": None}
+    )
     return pipe.with_policy(policy.model_copy(update={"sampler": sampler}))
 
 

@@ -174,7 +174,8 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
         doing[stage](Job(folder=tmp_path / stage, data=tmp_path, stages=stages))
     base = "mini-teacher"
     assert asked == {
-        "consistency": (base, base),
+        "guidance": (base, base),
+        "consistency": (base, tmp_path / "guidance"),
         "dmd": (base, tmp_path / "consistency"),
         "self-forcing": (base, tmp_path / "dmd"),
         "long-tuning": (base, tmp_path / "self-forcing"),

@@ -128,9 +128,13 @@ class _Distilling:
         return job.stages.get("causal", self._first(job)) if by_causal else self._first(job)
 
     def _student(self, job: Job) -> Path | str:
-        """What the stage before it made; both ways of a few-step beginning start from the causal model."""
-        if self.stage in ("guidance", "ode", "consistency"):
-            return job.stages.get("causal", self._first(job))
+        """What the stage before it made. Both ways of a few-step beginning start from the causal model, the guided one
+        where there is one."""
+        causal = job.stages.get("causal", self._first(job))
+        if self.stage == "guidance":
+            return causal
+        if self.stage in ("ode", "consistency"):
+            return job.stages.get("guidance", causal)
         made = [stage for stage in job.stages if stage != "ode-pairs"]
         return job.stages[made[-1]] if made else self._first(job)
 
