@@ -120,21 +120,23 @@ class _Distilling:
         """The bidirectional model that everything begins with."""
         return self.config.base or job.stages["pretrain"]
 
+    def _causal(self, job: Job) -> Path | str:
+        """The model that goes on from the past in many steps; the first one, where that was pretrained to."""
+        return job.stages.get("causal", self._first(job))
+
     def _teacher(self, job: Job) -> Path | str:
         pairs = self.distil.ode_pairs
         by_causal = self.stage in ("guidance", "consistency") or (
             self.stage == "ode-pairs" and pairs is not None and pairs.teacher == "causal"
         )
-        return job.stages.get("causal", self._first(job)) if by_causal else self._first(job)
+        return self._causal(job) if by_causal else self._first(job)
 
     def _student(self, job: Job) -> Path | str:
-        """What the stage before it made. Both ways of a few-step beginning start from the causal model, the guided one
-        where there is one."""
-        causal = job.stages.get("causal", self._first(job))
+        """What the stage before it made; both ways of a few-step beginning start from the guided model, if any."""
         if self.stage == "guidance":
-            return causal
+            return self._causal(job)
         if self.stage in ("ode", "consistency"):
-            return job.stages.get("guidance", causal)
+            return job.stages.get("guidance", self._causal(job))
         made = [stage for stage in job.stages if stage != "ode-pairs"]
         return job.stages[made[-1]] if made else self._first(job)
 

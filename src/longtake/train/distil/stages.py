@@ -74,7 +74,7 @@ STAGES = (
     StageInfo(
         name="consistency",
         summary="causal consistency distillation, the way without pairs",
-        needs="latents, a causal teacher, a student (its copy)",
+        needs="latents, a causal teacher, a student (its copy, or guided)",
         makes="a few-step student, soft in detail",
         teacher=True,
     ),
