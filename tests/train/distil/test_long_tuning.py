@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from longtake.memory.recache import RecachedWindow
+from longtake.train.device import Compute
 from longtake.train.distil.long_tuning import LongTuning, image_latent
 from tests.tiny import tiny_patch_codec
 from tests.train.distil.test_run import recipe
+from tests.train.distil.toys import COMPUTE
 from tests.train.sets import write_set
 
 
@@ -19,8 +22,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("set"))
 
 
-def tuning(data: Path) -> LongTuning:
-    made = recipe("long_tuning", data)
+def tuning(data: Path, compute: Compute = COMPUTE) -> LongTuning:
+    made = recipe("long_tuning", data, compute=compute)
     assert isinstance(made, LongTuning)
     return made
 
@@ -63,9 +66,12 @@ def test_student_and_critic_see_the_same_window_of_a_step(data: Path) -> None:
     assert made.count == 4, "the rollout went on twice"
 
 
-def test_the_prompt_changes_once_and_recaches_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_prompt_changes_once_and_recaches_once(
+    data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+) -> None:
     """New weights read the same prompt in other numbers; that is no change of prompt."""
-    made = tuning(data)
+    made = tuning(data, replace(COMPUTE, bfloat16=bfloat16))
     stage, recached = made.stages[0], []
     plain = RecachedWindow._recache
 

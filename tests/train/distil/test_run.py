@@ -12,6 +12,7 @@ from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.train.checkpoint import checkpoints, load_checkpoint
+from longtake.train.device import Compute
 from longtake.train.distil.clips import Clips
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.dmd import Dmd, Matching
@@ -48,8 +49,14 @@ def low_rank() -> Roles:
     return Roles(student=student, teacher=Unadapted(shared.transformer, shared.prompts), critic=shared)
 
 
-def recipe(name: str, data: Path, who: Roles | None = None, chain: DistilConfig = CONFIG) -> Matching:
-    made: Matching = RECIPES[name](getattr(chain, name), chain, Clips(chain, data), who or roles(), COMPUTE)
+def recipe(
+    name: str,
+    data: Path,
+    who: Roles | None = None,
+    chain: DistilConfig = CONFIG,
+    compute: Compute = COMPUTE,
+) -> Matching:
+    made: Matching = RECIPES[name](getattr(chain, name), chain, Clips(chain, data), who or roles(), compute)
     return made
 
 

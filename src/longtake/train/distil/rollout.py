@@ -99,7 +99,7 @@ class Rollout:
         rows: the prompt's embedding, which `text` is made from. trained: whether the last step taken has a gradient.
         """
         timesteps, schedule = self._timesteps(frames), FlowSchedule(self.sampler.shift)
-        with torch.no_grad():
+        with torch.no_grad(), self.compute.autocast():  # a memory may make its past anew
             context = memory.read(frames, text).kv
         assert context is not None
         x = self._place(noise(Purpose.INITIAL, frames, 0, self.latent_shape))
