@@ -9,7 +9,7 @@ import pytest
 from longtake.errors import UserError
 from longtake.measure.bench import Bench
 from longtake.measure.filming import about_model
-from longtake.measure.methods import chosen, with_method
+from longtake.measure.methods import chosen, streamed, with_method
 from longtake.measure.random_weights import redraw
 from longtake.measure.streamingt2v import ablations, lengths, opened, variants
 from longtake.models.streaming.networks import MemoryNetworks, cam_config, short_term
@@ -73,9 +73,11 @@ def test_what_is_compared_is_named_and_of_this_transformer(tmp_path: Path) -> No
         opened([f"a={tmp_path / 'nothing'}"], pipe)
 
 
-def test_another_memory_is_another_model_to_a_ledger() -> None:
-    one, two = remembering(), tiny_pipeline()
-    assert about_model(one) != about_model(two)
+def test_another_memory_is_another_model_to_a_ledger_where_it_is_used() -> None:
+    one, two = remembering(), remembering()
+    redraw(two.memories.cam, 6)
+    assert about_model(one) == about_model(two) == about_model(tiny_pipeline())
+    assert about_model(streamed(one)) != about_model(streamed(two))
 
 
 def test_it_stands_beside_other_ways_of_going_on_when_asked() -> None:

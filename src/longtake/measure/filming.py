@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from longtake.measure.cases import Case
+from longtake.models.rollouts import Streaming
 from longtake.pipeline import Pipeline
 from longtake.timeline import Cue, Timeline
 
@@ -39,13 +41,19 @@ def about_model(pipe: Pipeline) -> dict[str, Any]:
 
 
 def _weights_hash(pipe: Pipeline) -> str:
+    """Of the networks that its takes are made with, whatever they are loaded as: values count as bfloat16.
+
+    StreamingT2V's memories count where the policy streams with them.
+    """
     from hashlib import sha256
 
     digest = sha256()
-    memories = (pipe.memories.cam, pipe.memories.apm)
-    own = {**pipe.backbone.state_dict(), **pipe.codec.state_dict()}
-    for state in (own, *(network.state_dict() for network in memories if isinstance(network, nn.Module))):
+    states = [{**pipe.backbone.state_dict(), **pipe.codec.state_dict()}]
+    if isinstance(pipe.preset.policy.rollout, Streaming):
+        memories = (pipe.memories.cam, pipe.memories.apm)
+        states += [network.state_dict() for network in memories if isinstance(network, nn.Module)]
+    for state in states:
         for name, tensor in sorted(state.items()):
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+            digest.update(tensor.detach().cpu().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]
