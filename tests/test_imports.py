@@ -1,7 +1,7 @@
-"""Imports go one way: command line → journal → takes → memory, sampling, slots, enhance → models → leaves.
+"""Imports go one way: command line, studio → journal → takes → memory, sampling, slots, enhance → models → leaves.
 
 `train`, `measure` and `world` stand beside: they import from the right, each other in that order, and nothing
-but the command line imports them.
+but the command line and the studio imports them.
 """
 
 from __future__ import annotations

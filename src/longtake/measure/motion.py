@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
-from longtake.measure.video.vision import vision
 from longtake.world.reader import Reader
 
 __all__ = ["flow", "in_range", "object_flow"]
@@ -26,7 +26,6 @@ DEFINITION = f"median DIS flow in the reader's object regions, in pixels a frame
 
 def flow(frames: np.ndarray) -> np.ndarray:
     """Flow from each frame to the next, float32 [T - 1, H, W, 2] in pixels; `frames` uint8 [T, H, W, 3]."""
-    cv2 = vision()
     height, width = frames.shape[1:3]
     times = max(1, -(-ROWS // height))
     grey = [
@@ -37,7 +36,7 @@ def flow(frames: np.ndarray) -> np.ndarray:
         )
         for frame in frames
     ]
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     fields = [method.calc(first, second, None) for first, second in pairwise(grey)]
     small = [cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA) / times for field in fields]
     return np.stack(small).astype(np.float32)
@@ -50,7 +49,6 @@ def object_flow(frames: np.ndarray, colours: tuple[str, ...], reader: Reader) ->
     )
     if not (regions > 0.5).any():
         return None
-    cv2 = vision()
     height, width = frames.shape[1:3]
     inside = np.stack(
         [cv2.resize(region, (width, height)) > 0.5 for region in regions[:-1].astype(np.float32)]

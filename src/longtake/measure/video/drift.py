@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from longtake.measure.video import Curve, Finding, Frame
-from longtake.measure.video.vision import vision
 
 __all__ = ["Drift", "look"]
 
@@ -37,7 +37,6 @@ Embed = Callable[[Frame], NDArray[np.float32]]
 
 def look(frame: Frame) -> NDArray[np.float64]:
     """L*, a*, b*, contrast, sharpness, saturation of a frame."""
-    cv2 = vision()
     lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
     light, a, b = np.moveaxis(lab, -1, 0)
     sharpness = np.log(cv2.Laplacian(light, cv2.CV_64F).var() + 1e-3)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from longtake.errors import UserError
 from longtake.measure.video import Frame
-from longtake.measure.video.vision import vision
 
 __all__ = ["BACKENDS", "Dis", "FlowBackend", "Raft", "choose_flow"]
 
@@ -47,9 +47,8 @@ class Dis:
 
     def __call__(self, first: Frame, second: Frame) -> NDArray[np.float32]:
         """See `FlowBackend`."""
-        cv2 = vision()
         if self._method is None:
-            self._method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+            self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second))
         flow: NDArray[np.float32] = self._method.calc(*grey, None)
         return flow

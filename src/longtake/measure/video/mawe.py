@@ -23,12 +23,12 @@ ablation's measure, lower is smoother). Limits: flow is estimated, so textureles
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from longtake.measure.video import Curve, Finding, Frame
 from longtake.measure.video.flow import FlowBackend
-from longtake.measure.video.vision import vision
 from longtake.measure.video.warp import paper_warp_error, reference_warp_error
 
 __all__ = ["FROM_FLOW", "Mawe"]
@@ -51,7 +51,6 @@ class Mawe:
 
     def add(self, frame: Frame) -> None:
         """See `Meter.add`."""
-        cv2 = vision()
         height, width = frame.shape[:2]
         self._scale = np.array([width / SIDE, height / SIDE], np.float32)
         square = cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)

@@ -20,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+import cv2
 import numpy as np
 
 from longtake.measure.video import Curve, Finding, Frame
-from longtake.measure.video.vision import vision
 
 __all__ = ["Pace"]
 
@@ -43,7 +43,6 @@ class Pace:
 
     def add(self, frame: Frame) -> None:
         """See `Meter.add`."""
-        cv2 = vision()
         self._levels.append(float(cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0]))
         if self._last is not None:
             self._changes.append(float(np.mean(cv2.mean(cv2.absdiff(frame, self._last))[:3])))

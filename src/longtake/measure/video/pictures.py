@@ -6,11 +6,11 @@ to side, stillness is straight stripes, jumps at joins are kinks.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from longtake.measure.video import Finding, Frame
-from longtake.measure.video.vision import vision
 
 __all__ = ["Pictures"]
 
@@ -33,7 +33,7 @@ class Pictures:
         height, width = frame.shape[:2]
         if self._thumbs.wants():
             size = (THUMB_WIDTH, max(1, round(height * THUMB_WIDTH / width)))
-            self._thumbs.keep(vision().resize(frame, size, interpolation=vision().INTER_AREA))
+            self._thumbs.keep(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
         if self._rows.wants():
             self._rows.keep(frame[height // 2].copy())
         self._thumbs.count += 1
