@@ -55,7 +55,7 @@ bench: $(READY)
 	$(BENCH) cuts
 	$(BENCH) metrics
 	$(BENCH) long --methods all
-	$(BENCH) blending
+	$(BENCH) streamingt2v blending --prompts 16
 	$(BENCH) streamingt2v-step
 	$(BENCH) speedup
 	$(BENCH) speedup --native --model $(STUDENT)

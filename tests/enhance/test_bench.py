@@ -9,7 +9,7 @@ import pytest
 
 from longtake.enhance.tiling import Tiling
 from longtake.measure.blending import VARIANTS, Subject, blending, random_enhancer, subject
-from longtake.measure.joins import at_joins, flow_deviation, flow_lengths, join_pairs, xt_sheet, xt_slice
+from longtake.measure.joins import at_joins, flow_lengths, join_pairs, motion_deviation, xt_sheet, xt_slice
 from longtake.measure.report import section
 from longtake.pipeline import Pipeline
 from tests.tiny import tiny_folder
@@ -24,12 +24,12 @@ def moving(shifts: list[int], side: int = 64) -> np.ndarray:
     return np.stack([texture[:, at : at + side] for at in places])
 
 
-def test_flow_deviation_is_that_of_the_motion() -> None:
+def test_motion_deviation_is_that_of_the_motion() -> None:
     steady, jumping = (flow_lengths(moving(shifts)) for shifts in ([2] * 8, [2, 2, 2, 5, 2, 2, 2, 2]))
     assert steady.mean() == pytest.approx(2, abs=0.2)
-    assert flow_deviation(steady) < 0.15
-    assert flow_deviation(jumping) == pytest.approx(np.std([2, 2, 2, 5, 2, 2, 2, 2]), abs=0.25)
-    assert flow_deviation(np.array([1.0, 3.0])) == 1.0
+    assert motion_deviation(steady) < 0.15
+    assert motion_deviation(jumping) == pytest.approx(np.std([2, 2, 2, 5, 2, 2, 2, 2]), abs=0.25)
+    assert motion_deviation(np.array([1.0, 3.0])) == 1.0
 
 
 def test_pairs_at_joins_are_those_of_the_overlaps() -> None:
@@ -50,7 +50,7 @@ def test_a_slice_is_one_row_over_time() -> None:
     assert xt_slice(frames).shape == (4, 5, 3)
     assert xt_slice(frames)[0, :, 0].tolist() == [0, 10, 20, 30, 40]
     assert not xt_slice(frames, row=0).any()
-    assert xt_sheet({"a": frames, "b": frames}, times=2).size == (10, 2 * (4 + 14))
+    assert xt_sheet({"a": frames, "b": frames}).size == (20, 2 * (4 + 14))
 
 
 @pytest.mark.filterwarnings("ignore:the enhancer of mini was trained at")
@@ -60,13 +60,13 @@ def test_the_ablation_says_what_it_measured(tmp_path: Path) -> None:
     result = blending(found, 2, 33, 16, lambda done, total, what: told.append(done), tmp_path)
     figures = {figure.name: figure for figure in result.figures}
     for name in ("enlarged only", *VARIANTS):
-        deviation = figures[f"{name}: flow deviation"]
+        deviation = figures[f"{name}: motion deviation"]
         assert deviation.count == 2
         assert deviation.value is not None
         assert deviation.interval is not None
         assert deviation.interval[0] <= deviation.value <= deviation.interval[1]
     assert figures["B+S+RB live: deviation below that of B"].interval is not None
-    values = {figures[f"{name}: flow deviation"].value for name in VARIANTS}
+    values = {figures[f"{name}: motion deviation"].value for name in VARIANTS}
     assert len(values) == len(VARIANTS), "every variant joins in its own way"
     assert told == [1, 2]
     assert result.config["window"] == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from longtake.measure.adherence import figures, reading_from_dict, score, shuffled
 from longtake.measure.cases import Asked, AskedSolid, Case, change_cases, held_out_cases
 from longtake.measure.change import outcome as change_outcome
@@ -67,6 +69,22 @@ def test_figures_carry_what_is_asked_and_the_interval() -> None:
     table = {f.name: f for f in figures({"a": ONE}, {"a": read(("red", "cube", "stay"))}, {"motion": 0.85})}
     assert (table["shape"].value, table["motion"].value, table["motion"].met) == (1.0, 0.0, False)
     assert table["motion"].interval is not None
+
+
+def test_solids_of_one_clip_are_not_counted_as_independent() -> None:
+    """In half of the clips both solids are right, in the others none: as wide as of so many clips."""
+    both, none = read(("red", "cube", "roll"), ("blue", "cone", "stay")), Reading()
+    keys = [f"{index}" for index in range(64)]
+    readings = {key: both if index % 2 else none for index, key in enumerate(keys)}
+    table = {f.name: f for f in figures(dict.fromkeys(keys, TWO), readings, {})}
+    colour, ground = table["colour"], table["ground"]
+    assert (colour.value, colour.count, ground.count) == (0.5, 128, 64)
+    assert "of 64 clips" in colour.note
+    assert not ground.note
+    assert colour.interval is not None
+    assert ground.interval is not None
+    widths = [high - low for low, high in (colour.interval, ground.interval)]
+    assert widths[0] == pytest.approx(widths[1], abs=0.03)
 
 
 def test_a_reading_survives_json() -> None:

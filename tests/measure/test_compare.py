@@ -45,6 +45,8 @@ def test_it_goes_on_with_the_next_clip_after_a_stop(tmp_path: Path, reader: Read
         assert path.read_text().startswith(text), "nothing was made twice"
     assert result.seconds > 0
     assert "| | streaming | last-frame |" in section(result)
+    assert "but for 1 denoising steps" in result.definition
+    assert "method" not in result.config
 
 
 def test_the_same_command_twice_gives_the_same_numbers(tmp_path: Path, reader: Reader) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longtake.errors import UserError
-from longtake.measure.frechet import distances, frechet, ratio
+from longtake.measure.frechet import distances, extrapolated, frechet, ratio, ratio_figure
 from longtake.world.reader import Reader
 from longtake.world.render import render
 from longtake.world.scene import sample_scene
@@ -58,9 +58,38 @@ def test_features_that_never_change_are_left_out() -> None:
 def test_the_ratio_of_a_student_that_is_its_teacher_is_one() -> None:
     true, teacher = draw(100, seed=1), draw(100, mean=0.5, seed=2)
     same = ratio(true, teacher, teacher, draws=20)
+    assert same is not None
     assert (same.value, same.interval) == (1.0, (1.0, 1.0)), "clips are paired"
     worse = ratio(true, draw(100, mean=2.0, seed=2), teacher, draws=50)
+    assert worse is not None
     assert worse.interval[0] > 1.15
+
+
+def test_the_bias_of_finite_sets_is_taken_off() -> None:
+    """Two hundred clips a set, forty features: the plain distance is several times too far."""
+    true, made = draw(200, width=40, seed=1), draw(200, mean=0.1, spread=1.05, width=40, seed=2)
+    closed = 40 * (0.1**2 + 0.05**2)
+    assert frechet(true, made) > 6 * closed
+    assert extrapolated(true, made) == pytest.approx(closed, abs=closed)
+    found = distances(true, made, draws=50)
+    assert found.interval[0] <= closed <= found.interval[1]
+
+
+def test_a_student_twice_as_far_does_not_pass_for_its_teacher() -> None:
+    true, teacher = draw(400, width=40, seed=1), draw(400, mean=0.2, width=40, seed=2)
+    student = draw(400, mean=0.3, width=40, seed=3)
+    plain = frechet(true, student) / frechet(true, teacher)
+    over = ratio(true, student, teacher, draws=50)
+    assert over is not None
+    assert abs(over.value - 2.25) < abs(plain - 2.25) / 2, (over.value, plain)
+    assert over.interval[1] > 2
+
+
+def test_a_ratio_to_what_cannot_be_told_from_the_truth_is_not_given() -> None:
+    true, teacher, student = (draw(12, width=8, seed=seed) for seed in (1, 2, 3))
+    over = ratio(true, student, teacher, draws=50)
+    assert over is None
+    assert "too few clips" in ratio_figure("x", over).note
 
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:

@@ -107,13 +107,14 @@ def test_positions_and_colour_are_told_apart(
 ) -> None:
     monkeypatch.setattr(given, "SECONDS", 1.0)
     monkeypatch.setattr(given, "_remade", remade)
+    monkeypatch.setattr(given, "STRENGTHS", (0.5,))
     case, wanted = recoloured(held_out_cases(1, 1)[0])
     reader.said, reader.away = wanted, away
-    found = values(from_video(bench(reader, tmp_path), (0.5,)))
+    found = values(from_video(bench(reader, tmp_path)))
     assert found["live, strength 0.5: positions kept"] == near
     assert found["file, strength 0.5: prompted colour"] == 1.0
     reader.said = case.asked
-    found = values(from_video(bench(reader, tmp_path / "other"), (0.5,)))
+    found = values(from_video(bench(reader, tmp_path / "other")))
     assert found["file, strength 0.5: prompted colour"] == 0.0
     assert found["file, strength 0.5: positions kept"] == 1.0, "found by the colour that it kept"
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from longtake.errors import UserError
 from longtake.measure import gpu as module
 from longtake.measure.bare import random_codec, random_engine
 from longtake.measure.gpu import NO_GPU, Subject, codec_figures, gpu
 from longtake.measure.gpu_run import first_frame, flops, run
 from longtake.measure.policy_cost import NETWORK
 from longtake.measure.random_weights import random_transformer
+from longtake.measure.real_size import real_size
 from longtake.media import VideoFormat
 from tests.tiny import tiny_preset
 
@@ -31,6 +33,13 @@ def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {figure.value for figure in result.figures} == {None}
     assert {figure.note for figure in result.figures} == {NO_GPU}
     assert "30 layers of 12×128" in result.config["network"]
+
+
+@pytest.mark.parametrize("name", ["foo", "mini"])
+def test_a_preset_without_a_real_size_is_refused(name: str) -> None:
+    for measure in (gpu, real_size):
+        with pytest.raises(UserError, match=f"--preset {name}: .*use one of .*self-forcing"):
+            measure(lambda *_: None, name)
 
 
 def test_chunks_after_the_warm_up_are_timed_part_by_part() -> None:

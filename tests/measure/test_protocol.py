@@ -100,5 +100,5 @@ def test_vbench_is_called_as_it_documents(tmp_path: Path, monkeypatch: pytest.Mo
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.defpath}")
     monkeypatch.setenv("WANTED", str(tmp_path))
-    [figure] = run_vbench(tmp_path, tmp_path, ["motion_smoothness"])
+    [figure] = run_vbench(tmp_path, tmp_path)
     assert (figure.name, figure.value, figure.count) == ("motion_smoothness", 0.5, 2)

@@ -4,11 +4,14 @@ did."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from longtake.errors import UserError
 from longtake.measure.bench import CHANCE, TRUTH, Bench, Progress
+from longtake.measure.cases import held_out_cases
 from longtake.measure.change import change
 from longtake.measure.length import length
 from longtake.measure.quality import adherence, long
@@ -48,6 +51,18 @@ def test_adherence_goes_on_after_a_stop_and_counts_controls(tmp_path: Path, read
         assert ("colour", note) in names
     asked = {figure.name: figure.asked for figure in result.figures if not figure.note}
     assert (asked["colour"], asked["motion"]) == (">= 0.9", ">= 0.85")
+
+
+def test_takes_of_another_policy_are_not_mixed_in(tmp_path: Path, reader: Reader) -> None:
+    cases = held_out_cases(1, 2)
+    own = bench(reader, tmp_path)
+    takes = own.run("x", {}, cases, lambda case: {})
+    assert {"policy", "reader", "dtype"} <= takes.ledger.about.keys()
+    with pytest.raises(UserError, match="policy"):
+        replace(own, pipe=tiny_pipeline(guidance_scale=2.0)).run("x", {}, cases, lambda case: {})
+    whole = own.run("y", {"policy": {"block": 2}}, cases, lambda case: {})
+    assert whole.ledger.about["policy"] == {"block": 2}
+    assert whole.result("", "", ()).config["policy"] == takes.ledger.about["policy"], "a hash on the page"
 
 
 def test_long_reads_the_late_frames_and_looks_for_cuts(tmp_path: Path, reader: Reader) -> None:

@@ -45,7 +45,7 @@ def test_a_student_is_held_against_its_teacher_clip_by_clip(tmp_path: Path, read
     asked = {figure.name: figure.asked for figure in result.figures if figure.asked}
     assert asked == {
         "adherence, lower end of that interval": ">= -0.04",
-        "proxy-FVD, student over teacher": "<= 1.15",
+        "proxy-FVD, student over teacher, upper end of that interval": "<= 1.15",
     }
     assert Result.load(result.save(tmp_path)).to_dict() == result.to_dict()
 
@@ -57,6 +57,7 @@ def test_a_model_is_no_better_than_itself(tmp_path: Path, reader: Reader) -> Non
     assert found["adherence, student − teacher"].interval == (0, 0)
     over = found["proxy-FVD, student over teacher"]
     assert (over.value, over.interval) == (1, (1, 1))
+    assert result.config["teacher"]["weights"] == result.config["weights"]
 
 
 def test_columns_stand_beside_each_other_and_go_on_after_a_stop(tmp_path: Path, reader: Reader) -> None:
@@ -76,6 +77,11 @@ def test_columns_stand_beside_each_other_and_go_on_after_a_stop(tmp_path: Path, 
     assert {"own: adherence, head", "one-step: adherence, head", "one-step: cuts"} <= found.keys()
     assert "own: adherence, tail" not in found, "too short to have an end of its own"
     assert "| | own | one-step |" in section(result)
+    about = result.config["models"]
+    assert about["own"]["model"] == about["one-step"]["model"] == "tiny"
+    assert about["own"]["weights"] == about["one-step"]["weights"]
+    assert about["own"]["policy"] != about["one-step"]["policy"]
+    assert section(result).count(result.config["reader"]) == 1
 
 
 def test_long_takes_are_read_at_both_ends(tmp_path: Path, reader: Reader) -> None:

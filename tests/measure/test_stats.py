@@ -10,9 +10,9 @@ import pytest
 from longtake.errors import UserError
 from longtake.measure.length import length_figures
 from longtake.measure.provenance import provenance
-from longtake.measure.report import document, load_all, weights_now
+from longtake.measure.report import document, earlier, load_all, section, weights_now
 from longtake.measure.results import Figure, Ledger, Result
-from longtake.measure.stats import Share
+from longtake.measure.stats import Share, share_by_clip, share_of
 
 
 def test_wilson_interval_of_a_known_case() -> None:
@@ -75,10 +75,53 @@ def test_the_page_marks_results_of_earlier_weights() -> None:
     own = replace(result(), config={"model": "my own", "weights": "not the package's"})
     now = weights_now([old, own])
     assert list(now) == ["mini"]
-    fresh = replace(old, config={"model": "mini", "weights": now["mini"]})
+    fresh = replace(old, config={"model": "mini", "weights": now["mini"]["weights"]})
     page = document([old, own, fresh], Path("results"), now)
     assert page.count("**Of earlier weights**") == 1
     assert page.index("**Of earlier weights**") < page.index("of long ago")
+
+
+def test_memories_are_compared_where_a_result_used_them() -> None:
+    now = {"mini": {"weights": "w", "cam": "c", "apm": "a"}}
+    base = {"model": "mini", "weights": "w"}
+    streamed = base | {"memories": {"cam": "c", "apm": "a"}}
+    for config, old in (
+        (base, []),
+        (streamed, []),
+        (base | {"memories": {"cam": "of long ago"}}, ["mini"]),
+        ({"models": {"cam-apm": streamed, "adding": base | {"memories": {"cam": "another"}}}}, []),
+        ({"models": {"adding": base | {"memories": {"cam": "another"}}}}, ["mini"]),
+        ({"models": {"own": {"model": "mini", "weights": "of long ago"}}}, ["mini"]),
+        ({"model": "own", "weights": "x", "teacher": {"model": "mini", "weights": "of long ago"}}, ["mini"]),
+        ({"teacher": {"steps": 50}, "models": 2}, []),
+    ):
+        assert earlier(replace(result(), config=config), now) == old, config
+
+
+def test_what_is_said_of_each_model_is_readable() -> None:
+    config = {"models": {"own": {"model": "mini", "weights": "w"}}, "sizes": [1, 2]}
+    assert "models (own (model mini; weights w)), sizes 1 / 2" in section(replace(result(), config=config))
+
+
+def test_answers_of_one_clip_are_resampled_together() -> None:
+    plain = share_by_clip([[True], [False], []])
+    assert (plain.value, plain.note) == (0.5, "")
+    assert plain == share_of([True, False])
+    clips = share_by_clip([[True] * 4] * 30 + [[False] * 4] * 30)
+    assert (clips.value, clips.total) == (0.5, 240)
+    assert clips.interval is not None
+    assert clips.interval[1] - clips.interval[0] == pytest.approx(2 * 1.96 * (0.25 / 60) ** 0.5, rel=0.1)
+    assert "of 60 clips" in clips.note
+    sure = share_by_clip([[True, True]] * 10)
+    assert sure.interval == share_of([True] * 10).interval, "what never fails is not known without doubt"
+    assert share_by_clip([[], []]).interval is None
+
+
+def test_a_mean_leaves_out_what_is_not_known() -> None:
+    figure = Figure.mean("x", [1.0, None, 3.0], "s")
+    assert (figure.value, figure.count, figure.unit) == (2.0, 2, "s")
+    nothing = Figure.mean("x", [None])
+    assert (nothing.value, nothing.count, nothing.note) == (None, 0, "applies to none of the clips")
 
 
 def test_a_ledger_goes_on_after_a_kill_in_mid_line(tmp_path: Path) -> None:

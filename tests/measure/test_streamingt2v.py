@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
 from longtake.errors import UserError
+from longtake.measure.app import app as bench_app
+from longtake.measure.app import streamingt2v as streaming_app
 from longtake.measure.bench import Bench
+from longtake.measure.blending import subject
+from longtake.measure.cases import held_out_cases
+from longtake.measure.compare import compare
 from longtake.measure.filming import about_model
 from longtake.measure.methods import chosen, streamed, with_method
+from longtake.measure.methods import remembering as with_memories
 from longtake.measure.random_weights import redraw
-from longtake.measure.streamingt2v import ablations, lengths, opened, variants
+from longtake.measure.results import Result
+from longtake.measure.streamingt2v import _filmed, ablations, lengths, opened, variants
 from longtake.models.streaming.networks import MemoryNetworks, cam_config, short_term
 from longtake.pipeline import Pipeline
 from longtake.world.reader import Reader
-from tests.tiny import tiny_memories, tiny_pipeline
+from tests.tiny import tiny_folder, tiny_memories, tiny_pipeline
 
 
 def remembering(**which: bool) -> Pipeline:
@@ -78,6 +92,19 @@ def test_another_memory_is_another_model_to_a_ledger_where_it_is_used() -> None:
     redraw(two.memories.cam, 6)
     assert about_model(one) == about_model(two) == about_model(tiny_pipeline())
     assert about_model(streamed(one)) != about_model(streamed(two))
+    own, other = about_model(streamed(one)), about_model(streamed(two))
+    assert {key for key in own if own[key] != other[key]} == {"memories"}
+    assert own["weights"] == about_model(one)["weights"], "the base networks are the same"
+    assert own["memories"].keys() == {"cam", "apm"}
+    alone = with_memories(streamed(one), long_term=False)
+    assert about_model(alone)["memories"] == {"cam": own["memories"]["cam"]}
+
+
+def test_a_table_with_a_column_of_it_says_which_memories(tmp_path: Path, reader: Reader) -> None:
+    pipe = remembering()
+    result = compare(replace(bench(pipe, reader, tmp_path), prompts=1), ("streamingt2v", "streaming"), 20, 1)
+    assert result.config["memories"] == about_model(streamed(pipe))["memories"]
+    assert result.config["weights"] == about_model(pipe)["weights"]
 
 
 def test_it_stands_beside_other_ways_of_going_on_when_asked() -> None:
@@ -86,3 +113,50 @@ def test_it_stands_beside_other_ways_of_going_on_when_asked() -> None:
     for which in ({}, {"apm": False}):
         take = with_method(remembering(**which), "streamingt2v").stream("a red sphere", seed=1, num_frames=25)
         assert [len(chunk.frames) for chunk in take] == [17, 8]
+
+
+def test_frames_of_the_clip_do_not_count_as_growth() -> None:
+    """64 MB of frames, a second copy of which is as much again."""
+
+    def chunks(*_: Any, **__: Any) -> Iterator[SimpleNamespace]:
+        for value in range(8):
+            yield SimpleNamespace(frames=np.full((2, 1024, 1024, 4), value, np.uint8))
+
+    pipe = tiny_pipeline()
+    pipe.stream = chunks  # type: ignore[method-assign, assignment]
+    clip, growth = _filmed(pipe, held_out_cases(1, 1)[0], (2, 4, 16))
+    assert len(clip) == 16
+    assert growth < 32
+
+
+@pytest.mark.filterwarnings("ignore:the enhancer of tiny was trained at")
+def test_blending_keeps_its_picture_with_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming_app, "QUICK", 1)
+    used = list[int]()
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    words = ["streamingt2v", "blending", "--quick", "--frames", "33", "--level", "2", "--threads", "1"]
+    done = CliRunner().invoke(
+        bench_app, [*words, "--out", str(tmp_path), "--model", str(tiny_folder(tmp_path / "m"))]
+    )
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "quick").iterdir()) == [
+        "blending-xt.png",
+        "blending.json",
+    ]
+    config = Result.load(tmp_path / "quick" / "blending.json").config
+    assert (config["level"], config["frames"], config["clips"]) == (2, 33, 1)
+    assert used[0] == 1
+
+
+def test_other_memories_are_for_ablations() -> None:
+    done = CliRunner().invoke(bench_app, ["streamingt2v", "blending", "--cam", "a=b"])
+    assert isinstance(done.exception, UserError)
+    assert "--cam is for ablations" in str(done.exception)
+
+
+def test_a_damaged_enhancer_is_not_measured_as_random_weights(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path)
+    (folder / "enhancer").mkdir()
+    (folder / "enhancer" / "enhancer.yaml").write_text("name: [")
+    with pytest.raises(UserError, match="enhancer"):
+        subject(folder)

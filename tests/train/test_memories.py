@@ -24,7 +24,7 @@ from longtake.train.memories.clips import draw, drop
 from longtake.train.memories.config import ApmSizes, CamSizes, DropoutConfig, MemoryRecipe
 from longtake.train.memories.networks import fresh
 from longtake.train.memories.recipe import Memories
-from longtake.train.memories.run import export, train
+from longtake.train.memories.run import export, train, trained
 from longtake.train.recipe_file import load_config
 from longtake.train.store import LatentSet
 from tests.tiny import tiny_folder, tiny_patch_codec, tiny_pipeline
@@ -72,7 +72,7 @@ def learner(recipe: MemoryRecipe, data: Path, model: Path) -> Memories:
 
 def test_clips_follow_the_image_and_the_jump_and_anchors_are_their_first_frame(data: Path) -> None:
     for step in range(4):
-        sample = draw(APM, LatentSet(data), step, 16, {1: 0.5, 2: 0.5})
+        sample = draw(APM, LatentSet(data), step, 16, {1: 0.5, 2: 0.5}, shown=2)
         assert sample.clean.shape == (16, 4, 4, 4, 4)
         assert torch.equal(sample.past, sample.clean[:, :, :2])
         for clip, anchor in zip(sample.clean, sample.anchor, strict=True):
@@ -182,10 +182,52 @@ def test_long_term_memory_needs_the_short_one(data: Path, model: Path, tmp_path:
         train(APM, data, model, tmp_path / "apm", Told())
 
 
+def test_long_term_memory_shows_as_many_frames_again_as_its_short_one_was_made_for(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    stages = (STAGE.model_copy(update={"frames": 6}),)
+    longer = CAM.model_copy(update={"stages": stages, "cam": CAM.cam.model_copy(update={"frames": 3})})
+    train(longer, data, model, tmp_path / "cam", Told(), max_steps=1)
+    given = trained(tmp_path / "cam").cam
+    recipe = APM.model_copy(update={"stages": stages, "new_weight": 0.0})
+    text = TextEncoder.load(model).eval().requires_grad_(False)
+    networks = fresh(recipe, WanTransformer.from_pretrained(model / "transformer"), text.max_length, given)
+    subject = Memories(recipe, data, networks, text, tiny_patch_codec(), choose_compute("cpu", "float32"))
+    third = torch.zeros(6)
+    third[2] = 1e3
+    seen: list[int] = []
+
+    def wrong_third(
+        _: object, x: torch.Tensor, t: object, rows: object, past: torch.Tensor, anchor: object
+    ) -> torch.Tensor:
+        seen.append(past.shape[2])
+        return x + third[:, None, None]
+
+    subject.networks = type("Wrong", (torch.nn.Module,), {"forward": wrong_third})()
+    assert subject.loss(stages[0], 0) > 1e5, "the third frame shows the past again, so its error counts"
+    assert seen == [3]
+
+
+def test_long_term_memory_needs_the_length_of_clips_that_its_short_one_was_made_for(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    longer = CAM.model_copy(update={"stages": (STAGE.model_copy(update={"frames": 6}),)})
+    train(longer, data, model, tmp_path / "cam", Told(), max_steps=1)
+    with pytest.raises(UserError, match=r"clips of 6 latent frames.*of 4"):
+        train(APM, data, model, tmp_path / "apm", Told(), cam=tmp_path / "cam")
+
+
+def test_a_recipe_of_long_term_memory_is_free_of_the_other_kinds_sizes() -> None:
+    stages = (STAGE.model_copy(update={"frames": 2}),)
+    assert MemoryRecipe(kind="apm", stages=stages).clip == 2
+    with pytest.raises(ValueError, match="2 frames that are shown again"):
+        MemoryRecipe(kind="cam", stages=stages)
+
+
 def test_clips_that_are_too_short_are_refused(data: Path, model: Path) -> None:
     long = MemoryRecipe(kind="cam", stages=(STAGE.model_copy(update={"frames": 8}),))
     with pytest.raises(UserError, match="8 latent frames are too short"):
-        draw(long, LatentSet(data), 0, 2, {1: 1.0})
+        draw(long, LatentSet(data), 0, 2, {1: 1.0}, shown=2)
 
 
 def test_shipped_recipes_are_valid_and_within_the_steps_that_variants_are_compared_at() -> None:

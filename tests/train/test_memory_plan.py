@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,20 @@ import torch
 from typer.testing import CliRunner
 
 from longtake.errors import UserError
+from longtake.memory import KVContext
 from longtake.models import backends
 from longtake.models.attention import WholeClip, block_causal_mask
 from longtake.models.hub import presets
 from longtake.models.wan import WanConfig, WanTransformer
+from longtake.sampling.noise import CounterNoise
 from longtake.train.app import app
 from longtake.train.distil.config import distil_config
+from longtake.train.distil.rollout import Beside, Rollout
 from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, of_block, rollout_caches
+from longtake.train.sharding import checkpoint_blocks
 from longtake.train.stage_plan import stage_plan
 from tests.tiny import TINY_WAN, tiny_transformer
+from tests.train.distil import toys
 
 
 def test_weights_gradients_and_moments_are_those_of_the_real_network() -> None:
@@ -133,17 +139,81 @@ def test_the_largest_pass_counts_and_the_table_says_everything() -> None:
 def test_activations_grow_with_layers_by_their_inputs_only() -> None:
     clip = Clip(clips=2, tokens=100, text_rows=8, blocks=1, bfloat16=False)
     one, two = (
-        activations(WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=n), clip)
+        activations(
+            WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=n),
+            clip,
+            checkpointed=True,
+        )
         for n in (1, 2)
     )
     assert two - one == 2 * 24 * 4 * (100 + 4 * 8)
 
 
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_forward_pass_keeps_what_is_planned(monkeypatch: pytest.MonkeyPatch, checkpointed: bool) -> None:
+    monkeypatch.setattr(backends, "_halves_without_amx", lambda: False)
+    config = WanConfig(
+        num_attention_heads=4, attention_head_dim=48, ffn_dim=1120, num_layers=3, freq_dim=32, text_dim=24
+    )
+    network, frames, side = WanTransformer(config).requires_grad_(True), 6, 16
+    if checkpointed:
+        checkpoint_blocks(network)
+    given = torch.randn(1, 16, frames, side, side), torch.full((1, frames), 500.0), torch.randn(1, 8, 24)
+    kept = saved_bytes(network, lambda: network(*given))
+    clip = Clip(clips=1, tokens=frames * (side // 2) ** 2, text_rows=8, blocks=1, bfloat16=False)
+    planned = activations(config, clip, checkpointed=checkpointed)
+    planned -= (of_block(config, clip) - clip.tokens * config.dim * 4) if checkpointed else 0
+    assert planned == pytest.approx(kept, rel=0.1), f"planned {planned}, kept {kept}"
+
+
+def test_one_process_checkpoints_big_networks_alone_and_the_plan_knows() -> None:
+    """Wan is big, mini is not: on one GPU mini keeps everything of its eight blocks or more."""
+    big, small = distil_config("wan-1.3b-causvid"), distil_config("mini")
+    one, eight = (stage_plan("dmd", big, gpus).activations for gpus in (1, 8))
+    assert one == eight
+    alone, spread = (stage_plan("self-forcing", small, n, teacher="mini", student="mini") for n in (1, 8))
+    assert alone.activations["student"] > 4 * spread.activations["student"]
+    assert alone.caches > spread.caches, "blocks keep their past beside the new frames"
+
+
 def test_every_block_of_a_rollout_keeps_its_past() -> None:
     config = WanConfig(num_attention_heads=2, attention_head_dim=12, ffn_dim=32, num_layers=3)
     row = 3 * 2 * 24 * 4
-    cache = rollout_caches(config, tokens_of_block=10, blocks=4, window=30, bfloat16=False)
-    assert cache == row * (30 + 0 + 10 + 20 + 20)
+    cache = rollout_caches(config, cache=7, tokens_of_block=10, blocks=range(4), window=30)
+    assert cache == 7 + row * (0 + 10 + 20 + 20)
+    joined = rollout_caches(config, cache=7, tokens_of_block=10, blocks=range(4), window=30, joined=2)
+    assert joined == cache + row // 2 * (0 + 10 + 20 + 20)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_rollouts_caches_are_what_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+) -> None:
+    """Of a real rollout, under autocast too: its memory, and the past that each block keeps for its gradient."""
+    recipe, folder = toys.config(), str(toys.model_folder(tmp_path))
+    net, kept, copy = toys.backbone(), list[int](), Beside.of
+
+    def noted(context: KVContext) -> Beside:
+        made = copy(context)
+        kept.append(sum(kv.k.nbytes + kv.v.nbytes for kv in made.past))
+        return made
+
+    monkeypatch.setattr(Beside, "of", noted)
+    rollout = Rollout(
+        transformer=net.transformer,
+        policy=recipe.student,
+        latent_shape=toys.SHAPE,
+        noisy_context=False,
+        compute=replace(toys.COMPUTE, bfloat16=bfloat16),
+    )
+    memory, rows, noise = rollout.start(), net.read(["a red sphere"]), CounterNoise(0)
+    text = rollout.read(rows)
+    for block in (range(2), range(2, 4)):
+        made = rollout.block(memory, block, rows, text, noise, skipped=0, trained=True)
+        rollout.remember(memory, block, made, text, noise)
+    assert kept[1]
+    planned = stage_plan("self-forcing", recipe, 2, teacher=folder, student=folder).caches
+    assert planned == memory.num_bytes + sum(kept)
 
 
 def test_the_published_stage_of_wan_is_planned_without_its_weights() -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from longtake.errors import UserError
 from longtake.models.attention import WholeClip, block_causal_mask
-from longtake.train.config import Length, MiniConfig, NoiseConfig, Stage
+from longtake.train.config import CropConfig, Length, MiniConfig, NoiseConfig, Stage
 from longtake.train.device import choose_compute
 from longtake.train.mini import Mini, masked_error, mix, teacher_mask
 from longtake.train.networks import Conditions
 from tests.tiny import redraw
-from tests.train.sets import WORDS, tiny_config, write_set
+from tests.train.sets import FRAMES, WORDS, tiny_config, write_set
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +165,20 @@ def test_validation_reports_levels_and_splits(data: Path) -> None:
     figures = mini.validate(weights, 6)
     assert figures == mini.validate(weights, 6)
     assert {"sigma_0.1", "sigma_0.9", "seen", "held_out"} <= set(figures)
+
+
+def test_stages_longer_than_the_stored_clips_are_refused_before_the_first_step(data: Path) -> None:
+    others = (Length(share=0.01, frames=FRAMES + 1, batch_size=2),)
+    for stage in (
+        clips_stage().model_copy(update={"frames": FRAMES + 1}),
+        clips_stage().model_copy(update={"others": others}),
+    ):
+        with pytest.raises(UserError, match=f"clips of {FRAMES} latent frames.*{FRAMES + 1}"):
+            recipe(data, tiny_config(stages=(stage,)))
+
+
+@pytest.mark.parametrize("crop", ["start", "middle", "sink"])
+def test_a_batch_longer_than_the_stored_clips_is_refused(crop: str, data: Path) -> None:
+    subject = recipe(data, tiny_config(crops=CropConfig(weights={crop: 1.0})))
+    with pytest.raises(UserError, match=f"clips of {FRAMES} latent frames.*{FRAMES + 1}"):
+        subject.sample_batch(clips_stage().model_copy(update={"frames": FRAMES + 1}), 0)

@@ -9,8 +9,9 @@ Of every solid that is asked for:
 - pairing: the solid of that colour has the asked shape.
 
 Of every clip: ground, and count. A clip's adherence in one number is the mean over `JUDGED`, each a mean over its
-solids, of those that the reader has passed its gate for. Shares are over solids or clips, with Wilson's 95 % interval.
-Limits: directions, sizes and materials in a prompt are not scored.
+solids, of those that the reader has passed its gate for. Shares are over solids or clips, with 95 % intervals: Wilson's
+where there is one answer a clip, the bootstrap over clips where clips have several solids, for those of one clip are
+not independent. Limits: directions, sizes and materials in a prompt are not scored.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from longtake.errors import UserError
 from longtake.measure.cases import Asked
 from longtake.measure.results import Figure
-from longtake.measure.stats import share_of
+from longtake.measure.stats import share_by_clip, share_of
 from longtake.world.reading import Reading, ReadSolid
 
 __all__ = ["ATTRIBUTES", "NEEDS", "figures", "judged", "reading_from_dict", "score", "shares", "shuffled"]
@@ -92,10 +93,7 @@ def figures(
     outcomes = [score(asked[key], reading) for key, reading in readings.items()]
     table = [
         Figure.share(
-            name,
-            share_of([hit for outcome in outcomes for hit in outcome[name]]),
-            asked=least.get(name),
-            note=note,
+            name, share_by_clip([outcome[name] for outcome in outcomes]), asked=least.get(name), note=note
         )
         for name in ATTRIBUTES
     ]

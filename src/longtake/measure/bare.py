@@ -6,10 +6,11 @@ import torch
 
 from longtake.director import Director
 from longtake.engine import Engine, TakeState
+from longtake.errors import UserError
 from longtake.measure.random_weights import redraw
 from longtake.methods.build import build
 from longtake.models.codec import Codec
-from longtake.models.hub import presets
+from longtake.models.hub import Preset, presets
 from longtake.models.patch_codec import PatchCodec, PatchCodecConfig
 from longtake.models.policy import Policy
 from longtake.models.wan import TextContext, WanConfig, WanTransformer
@@ -18,9 +19,17 @@ from longtake.take import Take
 from longtake.timeline import Timeline
 from longtake.variant import Variant
 
-__all__ = ["named", "random_codec", "random_engine", "random_take", "random_text"]
+__all__ = ["full_size", "named", "random_codec", "random_engine", "random_take", "random_text"]
 
 PROMPT = "a red sphere"
+
+
+def full_size(name: str) -> tuple[Preset, WanConfig]:
+    """A model on the Hub and its transformer's sizes. Raises UserError for one without, naming those that have some."""
+    having = {each.name: each.network for each in presets().values() if each.network is not None}
+    if name not in having:
+        raise UserError(f"--preset {name}: no model with a full-size network; use one of {', '.join(having)}")
+    return presets()[name], WanConfig(**having[name].model_dump(exclude_none=True))
 
 
 def random_codec(channels: int) -> PatchCodec:

@@ -15,22 +15,24 @@ import numpy as np
 
 from longtake.measure.adherence import figures, reading_from_dict, shuffled
 from longtake.measure.cases import Asked, Case
-from longtake.measure.filming import about_model
+from longtake.measure.filming import about_takes
+from longtake.measure.hashes import policy_hash
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.pipeline import Pipeline
 from longtake.world.reader import Reader
 from longtake.world.reading import Reading
 
-__all__ = ["BY_READER", "CHANCE", "TRUTH", "Bench", "Progress", "Takes"]
+__all__ = ["BY_DEFAULT", "BY_READER", "CHANCE", "TRUTH", "Bench", "Progress", "Takes"]
 
 Progress = Callable[[int, int, str], None]
 """Told after each take: how many are done, of how many, and its key."""
 BY_READER = (
     "Attributes by the toybox reader (its gate: `longtake bench reader`), which abstains on what it cannot "
-    "read; unknown counts as wrong. Held-out attribute combinations and wordings. Default settings of "
-    "`generate`."
+    "read; unknown counts as wrong. Held-out attribute combinations and wordings. Shares have 95 % intervals: Wilson's "
+    "where a clip gives one answer, the bootstrap over clips where it gives several."
 )
+BY_DEFAULT = f"{BY_READER} Default settings of `generate`."
 TRUTH = "control: toybox's own rendering of the same scenes (upper bound)"
 CHANCE = "control: each clip against another prompt (chance)"
 
@@ -87,7 +89,7 @@ class Bench:
         do: Callable[[Case], dict[str, Any]],
     ) -> Takes:
         """Do every case that the ledger lacks; `config` is what makes two ledgers comparable."""
-        about = {**about_model(self.pipe), "level": self.level, **config}
+        about = {**about_takes(self.pipe, self.reader), "level": self.level, **config}
         ledger = Ledger(self.out / f"{name}.jsonl", about, fresh=self.fresh)
         for number, case in enumerate(cases):
             if case.key not in ledger:
@@ -131,12 +133,13 @@ class Takes:
         return [*self.table("truth", {}, TRUTH), *figures(other, self.readings("reading"), {}, CHANCE)]
 
     def result(self, title: str, definition: str, table: Sequence[Figure]) -> Result:
-        """The benchmark's outcome."""
+        """The benchmark's outcome; a policy that the ledger has in full is given by its hash."""
+        policy = policy_hash(self.bench.pipe.preset.policy)
         return Result(
             name=self.name,
             title=title,
             definition=definition,
-            config=self.ledger.about | {"prompts": len(self.cases)},
+            config=self.ledger.about | {"policy": policy, "prompts": len(self.cases)},
             figures=tuple(table),
             provenance=provenance(str(self.bench.pipe.backbone.dtype).removeprefix("torch.")),
             seconds=self.ledger.seconds,

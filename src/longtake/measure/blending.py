@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 from longtake.enhance.enhancer import Enhancer
+from longtake.enhance.opening import find_enhancer
 from longtake.enhance.settings import EnhanceSettings
 from longtake.enhance.spec import EnhancerSpec
 from longtake.enhance.upscale import upscale
 from longtake.enhance.wan import WanDenoiser
 from longtake.errors import UserError
 from longtake.measure.bench import Progress
-from longtake.measure.joins import at_joins, flow_deviation, flow_lengths, join_pairs, xt_sheet
+from longtake.measure.joins import at_joins, flow_lengths, join_pairs, motion_deviation, xt_sheet
 from longtake.measure.provenance import provenance
 from longtake.measure.random_weights import random_transformer
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import mean_interval
 from longtake.models.hub import Native
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig
@@ -65,11 +65,12 @@ class Subject:
 
 
 def subject(model: str | Path) -> Subject:
-    """A model's enhancer, or one of its shape with random weights where it has none."""
+    """A model's enhancer, or one of its shape with random weights where it has none. UserError for a damaged one."""
     try:
-        return Subject(enhancer=Enhancer.from_pretrained(model), weights=f"enhancer of {model}")
+        folder = find_enhancer(model)
     except UserError:
         return Subject(enhancer=random_enhancer(Pipeline.from_pretrained(model)), weights="random")
+    return Subject(enhancer=Enhancer.from_pretrained(folder), weights=f"enhancer of {model}")
 
 
 def random_enhancer(pipe: Pipeline) -> Enhancer:
@@ -93,33 +94,42 @@ def random_enhancer(pipe: Pipeline) -> Enhancer:
 
 
 def blending(
-    found: Subject, clips: int, frames: int, size: int, progress: Progress, pictures: Path | None = None
+    found: Subject,
+    clips: int,
+    frames: int,
+    size: int,
+    progress: Progress,
+    pictures: Path | None = None,
+    level: int = 1,
 ) -> Result:
-    """Flow deviation of every variant over the same clips, with intervals; X–T slices of the first as a picture."""
+    """Motion deviation of every variant over the same clips, with intervals; X–T slices of the first as a picture."""
     begin, enhancer = time.perf_counter(), found.enhancer
     deviations: dict[str, list[float]] = {}
-    joins: dict[str, list[float]] = {}
+    joins: dict[str, list[float | None]] = {}
     seconds: dict[str, list[float]] = {}
     for number in range(clips):
-        prompt, poor = _clip(enhancer, number, frames, size)
+        prompt, poor = _clip(enhancer, number, frames, size, level)
         shown: dict[str, NDArray[np.uint8]] = {}
         for name, video, spent in _variants(enhancer, prompt, poor, number):
             shown[name] = video
             lengths = flow_lengths(video)
-            deviations.setdefault(name, []).append(flow_deviation(lengths))
+            deviations.setdefault(name, []).append(motion_deviation(lengths))
             pairs = _pairs(enhancer, frames)
-            joins.setdefault(name, []).append(at_joins(lengths, pairs) or float("nan"))
+            joins.setdefault(name, []).append(at_joins(lengths, pairs))
             seconds.setdefault(name, []).append(spent / frames)
         if number == 0 and pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             xt_sheet(shown).save(pictures / "blending-xt.png")
         progress(number + 1, clips, "clips")
-    return _result(found, deviations, joins, seconds, clips, frames, size, time.perf_counter() - begin)
+    config = {"clips": clips, "level": level, "frames": frames, "from": f"{size}x{size}"}
+    return _result(found, config, [*_table(deviations, joins, seconds)], time.perf_counter() - begin)
 
 
-def _clip(enhancer: Enhancer, number: int, frames: int, size: int) -> tuple[str, NDArray[np.uint8]]:
+def _clip(
+    enhancer: Enhancer, number: int, frames: int, size: int, level: int
+) -> tuple[str, NDArray[np.uint8]]:
     """A toybox clip as the codec gives it back, and its caption."""
-    scene = sample_scene(SEED + number, level=1)
+    scene = sample_scene(SEED + number, level=level)
     clean = render(scene, frames, size=(size, size), fps=enhancer.spec.native.fps).frames
     stride, codec = enhancer.codec.temporal_stride, enhancer.codec
     whole = clean[: 1 + (frames - 1) // stride * stride]
@@ -148,44 +158,31 @@ def _pairs(enhancer: Enhancer, frames: int) -> list[int]:
     return join_pairs(EnhanceSettings().tiling(enhancer.spec), latents, stride)
 
 
-def _result(
-    found: Subject,
-    deviations: dict[str, list[float]],
-    joins: dict[str, list[float]],
-    seconds: dict[str, list[float]],
-    clips: int,
-    frames: int,
-    size: int,
-    spent: float,
-) -> Result:
+def _table(
+    deviations: Mapping[str, list[float]],
+    joins: Mapping[str, list[float | None]],
+    seconds: Mapping[str, list[float]],
+) -> Iterator[Figure]:
+    for name in deviations:
+        yield Figure.mean(f"{name}: motion deviation", deviations[name], "px/frame")
+        yield Figure.mean(f"{name}: motion at joins", joins[name], "times")
+        yield Figure.mean(f"{name}: seconds a frame", seconds[name], "s")
+    for name in VARIANTS:
+        if name != "B":
+            less = [one - other for one, other in zip(deviations["B"], deviations[name], strict=True)]
+            yield Figure.mean(f"{name}: deviation below that of B", less, "px/frame")
+
+
+def _result(found: Subject, config: Mapping[str, Any], figures: Sequence[Figure], spent: float) -> Result:
     spec = found.enhancer.spec
-    config: dict[str, Any] = {
-        "weights": found.weights, "clips": clips, "frames": frames, "from": f"{size}x{size}", "scale": spec.scale,
-        "window": spec.window, "overlap": spec.overlap, "steps": spec.steps, "strength": spec.strength,
-    }  # fmt: skip
-    figures = [
-        _mean(f"{name}: {what}", values[name], unit)
-        for name in deviations
-        for what, unit, values in (
-            ("flow deviation", "px/frame", deviations),
-            ("motion at joins", "times", joins),
-            ("seconds a frame", "s", seconds),
-        )
-    ]
-    figures += [
-        _mean(
-            f"{name}: deviation below that of B", [b - v for b, v in zip(deviations["B"], own, strict=True)]
-        )
-        for name, own in deviations.items()
-        if name in VARIANTS and name != "B"
-    ]
+    own = {name: getattr(spec, name) for name in ("scale", "window", "overlap", "steps", "strength")}
     return Result(
         name="blending",
-        title="Joining the windows of an enhancer: flow deviation",
-        definition="Standard deviation over a clip of the mean flow from frame to frame (DIS, at the clip's own size), "
-        "averaged over clips; intervals by the bootstrap over clips, differences paired by clip. Motion at joins: flow "
-        "inside overlaps over flow elsewhere. Toybox clips, level 1, through the codec at the small size.",
-        config=config,
+        title="Joining the windows of an enhancer: motion deviation",
+        definition="Motion deviation: standard deviation over a clip of the mean flow from frame to frame (DIS, at the "
+        "clip's own size), averaged over clips; intervals by the bootstrap over clips, differences paired by clip. "
+        "Motion at joins: flow inside overlaps over flow elsewhere. Toybox clips through the codec at the small size.",
+        config={"weights": found.weights, **config, **own},
         figures=tuple(figures),
         provenance=provenance("float32"),
         seconds=spent,
@@ -194,12 +191,3 @@ def _result(
         else (),
         columns=True,
     )
-
-
-def _mean(name: str, values: list[float], unit: str = "px/frame") -> Figure:
-    """A mean with its bootstrap interval; clips without a value are left out."""
-    known = [value for value in values if np.isfinite(value)]
-    found = mean_interval(known)
-    if found is None:
-        return Figure(name=name, value=None, unit=unit, count=0, note="no clip has it")
-    return Figure(name=name, value=found[0], unit=unit, interval=found[1:], count=len(known))

@@ -4,22 +4,24 @@ labels.
 `sheets` makes takes of held-out prompts, writes one picture of each without its prompt, and a `labels.yaml`
 to fill in. `agreement` compares what was filled in with what the reader read: over clips, all that the person
 was sure of must agree for the clip to count. Unit: share of clips; higher is better. A blank field is not
-compared; a solid whose colour is `unknown` says that there is nothing to be made out.
+compared, nor is how many solids there are where a colour is blank; a solid whose colour is `unknown` says that there is
+nothing to be made out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from longtake.errors import UserError
 from longtake.measure.adherence import reading_from_dict
 from longtake.measure.cases import held_out_cases
-from longtake.measure.filming import about_model, film
+from longtake.measure.filming import about_takes, film
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.measure.stats import share_of
@@ -27,11 +29,38 @@ from longtake.pipeline import Pipeline
 from longtake.world.reader import Reader
 from longtake.world.reading import UNKNOWN, Reading
 
-__all__ = ["agreement", "agrees", "sheet", "sheets"]
+__all__ = ["Label", "agreement", "agrees", "read_labels", "sheet", "sheets"]
 
 SEED = 9_000_000
 FIELDS = ("colour", "shape", "motion")
 LEAST = 0.90
+Word = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""What was filled in; nothing is blank."""
+
+
+class LabelledSolid(BaseModel):
+    """What a person saw of a solid."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    colour: Word = ""
+    shape: Word = ""
+    motion: Word = ""
+
+
+class Label(BaseModel):
+    """What a person saw of a clip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    solids: tuple[LabelledSolid, ...] = Field(min_length=1)
+    ground: Word = ""
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the person was sure of anything."""
+        return bool(self.ground or any(solid.colour for solid in self.solids))
+
+
+_LABELS = TypeAdapter(dict[str, Label])
 
 
 def sheet(frames: np.ndarray, count: int = 8, times: int = 2) -> np.ndarray:
@@ -53,7 +82,7 @@ def sheets(
 
     frames = 4 * pipe.fps
     out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / "readings.jsonl", {**about_model(pipe), "level": level, "frames": frames})
+    ledger = Ledger(out / "readings.jsonl", {**about_takes(pipe, reader), "level": level, "frames": frames})
     cases = held_out_cases(level, clips, first=SEED)
     for number, case in enumerate(cases):
         name = f"{number:03d}"
@@ -70,24 +99,42 @@ def sheets(
         labels.write_text(yaml.safe_dump(blank, sort_keys=False))
 
 
-def agrees(label: dict[str, Any], reading: Reading) -> bool:
+def agrees(label: Label, reading: Reading) -> bool:
     """Whether everything that a person filled in is what the reader read."""
-    named = [solid for solid in label["solids"] if solid["colour"] not in ("", UNKNOWN)]
+    named = [solid for solid in label.solids if solid.colour not in ("", UNKNOWN)]
     for solid in named:
-        seen = reading.solid(solid["colour"])
-        if seen is None or any(solid[name] and getattr(seen, name) != solid[name] for name in FIELDS):
+        seen = reading.solid(solid.colour)
+        filled = ((getattr(solid, name), getattr(seen, name, None)) for name in FIELDS)
+        if any(own and own != read for own, read in filled):
             return False
-    return len(named) == len(reading.objects) and label["ground"] in ("", reading.ground)
+    is_counted = all(solid.colour for solid in label.solids)
+    counts = not is_counted or len(named) == len(reading.objects)
+    return counts and label.ground in ("", reading.ground)
+
+
+def read_labels(folder: Path) -> dict[str, Label]:
+    """What `labels.yaml` has of every clip. Raises UserError for a file that cannot be used, with its field."""
+    path = folder / "labels.yaml"
+    try:
+        return _LABELS.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise UserError(f"{folder} has no labels.yaml; make sheets first: longtake bench sheets") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as reason:
+        raise UserError(f"{path} is not YAML ({str(reason).splitlines()[0]}); mend it") from None
+    except ValidationError as reason:
+        error = reason.errors()[0]
+        field = ".".join(map(str, error["loc"])) or "the file"
+        raise UserError(f"{path}: {field}: {error['msg']}; fill in the fields that are there") from None
 
 
 def agreement(folder: Path) -> Result:
     """How often `labels.yaml` and the readings agree, over the clips that were labelled."""
-    try:
-        labels = yaml.safe_load((folder / "labels.yaml").read_text())
-    except OSError:
-        raise UserError(f"{folder} has no labels.yaml; make sheets first: longtake bench sheets") from None
+    labels = read_labels(folder)
     ledger = Ledger.existing(folder / "readings.jsonl")
-    filled = {key: label for key, label in labels.items() if label["ground"] or label["solids"][0]["colour"]}
+    unread = [key for key in labels if key not in ledger]
+    if unread:
+        raise UserError(f"{folder / 'labels.yaml'}: {unread[0]}: no such clip was read; take it out")
+    filled = {key: label for key, label in labels.items() if label.is_filled}
     outcomes = {
         key: agrees(label, reading_from_dict(ledger.rows[key]["reading"])) for key, label in filled.items()
     }

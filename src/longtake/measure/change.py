@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from longtake.errors import UserError
-from longtake.measure.bench import BY_READER, Bench
+from longtake.measure.bench import BY_DEFAULT, BY_READER, Bench
 from longtake.measure.cases import AskedSolid, Case, change_cases
 from longtake.measure.filming import film
 from longtake.measure.results import Figure, Result
@@ -63,8 +63,9 @@ def change(bench: Bench, at: float = 4.0, by: float = 8.0, policy: str | None = 
     outcomes = [outcome(case, before[case.key], after[case.key]) for case in cases]
     before, after = takes.readings("true_before"), takes.readings("true_after")
     true = [outcome(case, before[case.key], after[case.key]) for case in cases]
+    reading = BY_READER if policy else BY_DEFAULT
     definition = (
-        f"{BY_READER} Read in the last {window} frames before second {at:g} and before second {by:g}. "
+        f"{reading} Read in the last {window} frames before second {at:g} and before second {by:g}. "
         "New: the changed solid has its new colour or motion. Kept: ground, count, and every other "
         "attribute (colour, shape, motion) of every solid are read as they were before the change; "
         "as asked: as the prompt has them."

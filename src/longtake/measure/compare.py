@@ -45,7 +45,7 @@ def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None
         bench = replace(bench, pipe=with_steps(bench.pipe, steps))
     cases, flow = held_out_cases(bench.level, bench.prompts), choose_flow()
     rows: dict[str, list[dict[str, Any]]] = {}
-    takes = None
+    takes, about = None, dict[str, Any]()
     for name in methods:
         pictures = bench.pictures / name if bench.pictures else None
         own = replace(bench, pipe=with_method(bench.pipe, name), pictures=pictures)
@@ -56,25 +56,33 @@ def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None
         sampler = own.pipe.preset.policy.sampler.model_dump(mode="json", exclude_defaults=True)
         config = {"frames": frames, "method": name, "flow": flow.name, "sampler": sampler}
         takes = own.run(f"methods-{name}-level{bench.level}", config, cases, do)
-        rows[name] = takes.rows
+        rows[name], about = takes.rows, about | takes.ledger.about
     assert takes is not None
     table = [figure for name in methods for figure in _figures(name, rows[name], rows[methods[0]])]
     notes = tuple(f"{name}: {METHODS[name]}" for name in methods)
     result = takes.result(
         f"Methods of going on, {len(cases)} prompts of {frames} frames",
-        f"{BY_READER} Colour, shape and motion in the last {LATE_SECONDS:g} seconds. The other figures are those of "
-        f"`longtake eval`; flow by {flow.name}. Means over prompts with 95 % intervals (bootstrap); in brackets the "
-        f"mean difference to {methods[0]} on the same prompts.",
+        f"{BY_READER} {_settings(steps)} Colour, shape and motion in the last {LATE_SECONDS:g} seconds. The other "
+        f"figures are those of `longtake eval`; flow by {flow.name}. Means over prompts with 95 % intervals "
+        f"(bootstrap); in brackets the mean difference to {methods[0]} on the same prompts.",
         table,
     )
     return replace(
         result,
         name=f"methods-level{bench.level}",
-        config={key: value for key, value in result.config.items() if key != "method"},
+        config={
+            key: value for key, value in {**about, **result.config}.items() if key not in ("method", "policy")
+        },
         notes=notes,
         columns=True,
         seconds=sum(row["seconds"] for each in rows.values() for row in each),
     )
+
+
+def _settings(steps: int | None) -> str:
+    """How the takes differ from what `generate` makes by default."""
+    each = "Each method by its own policy, otherwise with the default settings of `generate`"
+    return f"{each}." if steps is None else f"{each} but for {steps} denoising steps."
 
 
 def _measured(bench: Bench, case: Case, frames: int, meters: list[Meter]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from longtake.measure.adherence import judged, reading_from_dict, shares
 from longtake.measure.bench import Bench, Takes
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.filming import timeline_of
+from longtake.measure.hashes import policy_hash
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.evaluate import run_meters
 from longtake.measure.video.pace import Pace
@@ -71,6 +72,13 @@ class Made:
     """The ledger, and what it was for."""
     names: tuple[str, ...]
     """Attributes that the reader judges."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which networks they were made with, and how it streams, for a result of several."""
+        about = self.takes.ledger.about
+        kept = {name: about[name] for name in ("model", "weights", "memories", "dtype") if name in about}
+        return kept | {"policy": policy_hash(self.entrant.pipe.preset.policy)}
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from longtake.measure.cases import Case
-from longtake.models.rollouts import Streaming
+from longtake.measure.hashes import policy_hash, reader_hash, used_memories, weights_hash
 from longtake.pipeline import Pipeline
 from longtake.timeline import Cue, Timeline
+from longtake.world.reader import Reader
 
-__all__ = ["about_model", "film", "timeline_of"]
+__all__ = ["about_model", "about_takes", "film", "timeline_of"]
 
 
 def timeline_of(case: Case) -> str | Timeline:
@@ -32,28 +31,21 @@ def film(pipe: Pipeline, case: Case, num_frames: int) -> np.ndarray:
 
 def about_model(pipe: Pipeline) -> dict[str, Any]:
     """What a result says about the generator; the weights' hash keeps a ledger from mixing two models."""
+    memories = used_memories(pipe)
     return {
         "model": pipe.name,
         "size": f"{pipe.width}x{pipe.height}",
         "fps": pipe.fps,
-        "weights": _weights_hash(pipe),
+        "weights": weights_hash(pipe),
+        **({"memories": memories} if memories else {}),
     }
 
 
-def _weights_hash(pipe: Pipeline) -> str:
-    """Of the networks that its takes are made with, whatever they are loaded as: values count as bfloat16.
-
-    StreamingT2V's memories count where the policy streams with them.
-    """
-    from hashlib import sha256
-
-    digest = sha256()
-    states = [{**pipe.backbone.state_dict(), **pipe.codec.state_dict()}]
-    if isinstance(pipe.preset.policy.rollout, Streaming):
-        memories = (pipe.memories.cam, pipe.memories.apm)
-        states += [network.state_dict() for network in memories if isinstance(network, nn.Module)]
-    for state in states:
-        for name, tensor in sorted(state.items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().to(torch.bfloat16).view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()[:16]
+def about_takes(pipe: Pipeline, reader: Reader) -> dict[str, Any]:
+    """What takes and their readings depend on; a ledger with another of it is another measurement."""
+    return {
+        **about_model(pipe),
+        "dtype": str(pipe.backbone.dtype).removeprefix("torch."),
+        "policy": policy_hash(pipe.preset.policy),
+        "reader": reader_hash(reader),
+    }

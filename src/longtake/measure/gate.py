@@ -4,7 +4,8 @@ True: held-out windows of toybox (attribute combinations that its training never
 solid that is in view and does not change, of ground, camera and count. Unknown is wrong. An attribute below
 the bar is taken from what the reader reports. Faulty: held-out windows spoilt by noise, heavy blur, a cross-
 fade of two scenes or half of a solid erased; the reader abstains when it calls the clip unknown or, for an
-erased solid, when it names no shape for it.
+erased solid, when it names no shape for it. Intervals: Wilson's where there is one answer a window, the bootstrap over
+windows where there are several.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import share_of
+from longtake.measure.stats import share_by_clip, share_of
 from longtake.world.corrupt import KINDS, blur, cross_fade, erase, noise
 from longtake.world.labels import OPEN
 from longtake.world.reader import Reader, read_config, write_config
@@ -90,13 +91,14 @@ def _spoilt(
 def gate(reader: Reader, windows: int, faulty: int, progress: Progress) -> Result:
     """Measure the reader with everything reported: `windows` true ones and `faulty` of each kind of fault."""
     judge = Reader(reader.net, replace(reader.trust, reported=EVERYTHING))
-    true: dict[str, list[bool]] = {name: [] for name in EVERYTHING}
+    true: dict[str, list[list[bool]]] = {name: [] for name in EVERYTHING}
     for number, window in enumerate(draw_windows(HELD_OUT, judge.config, seed=SEED, count=windows)):
         for name, hits in true_outcomes(window, judge.read(window.frames), judge.config).items():
-            true[name] += hits
+            true[name].append(hits)
         progress(number + 1, windows, "true")
     figures = [
-        Figure.share(name, share_of(hits), asked=TRUE, note="true renderings") for name, hits in true.items()
+        Figure.share(name, share_by_clip(hits), asked=TRUE, note="true renderings")
+        for name, hits in true.items()
     ]
     drawn = list(draw_windows(HELD_OUT, judge.config, seed=FAULT_SEED, count=faulty))
     for number, kind in enumerate(KINDS):

@@ -6,7 +6,7 @@ Pictures and videos are toybox's own renderings of held-out scenes, so that the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from longtake.measure.adherence import score
-from longtake.measure.bench import BY_READER, TRUTH, Bench
+from longtake.measure.bench import BY_DEFAULT, TRUTH, Bench
 from longtake.measure.cases import Asked, Case, asked_of, held_out_cases
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import share_of
+from longtake.measure.stats import share_by_clip, share_of
 from longtake.media import FragmentedMp4Writer, VideoFormat
 from longtake.pipeline import Pipeline
 from longtake.world.captions import caption
@@ -67,21 +67,21 @@ def from_image(bench: Bench) -> Result:
         *_followed(asked, takes.readings("truth"), note=TRUTH),
     ]
     definition = (
-        f"{BY_READER} The first picture of toybox's rendering is given. First frame: PSNR to the codec's own "
+        f"{BY_DEFAULT} The first picture of toybox's rendering is given. First frame: PSNR to the codec's own "
         f"reconstruction of it; {EQUAL:g} where they are equal. Identity: every solid has its colour and shape, and "
         "the ground is right. Motion: of the solid of that colour."
     )
     return takes.result(f"Level {bench.level}: takes from a picture, {SECONDS:g} s", definition, table)
 
 
-def from_video(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> Result:
+def from_video(bench: Bench) -> Result:
     """A held-out scene's video under the prompt of the same scene in another colour, live and from a file."""
     count = bench.frames(SECONDS)
 
     def do(case: Case) -> dict[str, Any]:
         source, values = bench.truth(case, count), dict[str, Any]()
         for way in WAYS:
-            for strength in strengths:
+            for strength in STRENGTHS:
                 made = _remade(bench.pipe, case, source, strength, way)
                 bench.show(replace(case, key=f"{case.key}-{way}-{strength:g}"), made)
                 reading = bench.read(made)[0]
@@ -91,11 +91,11 @@ def from_video(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> Result:
 
     pairs = [recoloured(case) for case in held_out_cases(bench.level, bench.prompts)]
     cases, wanted = [case for case, _ in pairs], {case.key: asked for case, asked in pairs}
-    config = {"seconds": SECONDS, "strengths": list(strengths)}
+    config = {"seconds": SECONDS, "strengths": list(STRENGTHS)}
     takes = bench.run(f"from-video-level{bench.level}", config, cases, do)
     table = []
     for way in WAYS:
-        for strength in strengths:
+        for strength in STRENGTHS:
             name = _name(way, strength)
             found = [(case, takes.ledger.rows[case.key][name]) for case in cases]
             near = share_of([row["off"] <= MOST_OFF for _, row in found])
@@ -103,7 +103,7 @@ def from_video(bench: Bench, strengths: Sequence[float] = STRENGTHS) -> Result:
             table.append(Figure.share(f"{name}: positions kept", near, asked=LEAST_SHARE))
             table.append(Figure.share(f"{name}: prompted colour", colour, asked=LEAST_SHARE))
     definition = (
-        f"{BY_READER} The source is toybox's rendering; the prompt asks for the same scene with its first solid in "
+        f"{BY_DEFAULT} The source is toybox's rendering; the prompt asks for the same scene with its first solid in "
         "another colour. Live: its frames as they come; file: the same as H.264. Positions kept: the middle of that "
         f"solid is off by {MOST_OFF:g} of the frame's side or less on the mean; it is found by the new colour where a "
         "solid of that colour is read, by its own elsewhere. "
@@ -166,7 +166,7 @@ def _followed(
 ) -> list[Figure]:
     outcomes = [score(asked[key], reading) for key, reading in readings.items()]
     same = share_of([all(all(outcome[name]) for name in IDENTITY) for outcome in outcomes])
-    moved = share_of([hit for outcome in outcomes for hit in outcome["motion"]])
+    moved = share_by_clip([outcome["motion"] for outcome in outcomes])
     return [
         Figure.share("identity kept", same, asked=least, note=note),
         Figure.share("motion as prompted", moved, asked=least, note=note),

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from longtake.measure.bare import named, random_engine
+from longtake.measure.bare import full_size, named, random_engine
 from longtake.measure.gpu_run import first_frame, flops, run
 from longtake.measure.provenance import provenance
 from longtake.measure.random_weights import random_transformer, redraw
 from longtake.measure.results import Figure, Result
 from longtake.media import VideoFormat
 from longtake.models.codec import Codec
-from longtake.models.hub import Preset, presets
+from longtake.models.hub import Preset
 from longtake.models.network import TextNetwork
 from longtake.models.text import MAX_LENGTH
 from longtake.models.tiny_codec import TinyCodec, TinyCodecConfig
@@ -40,6 +40,8 @@ ASKED = {"full": 20.0, "tiny": 35.0}
 MOST_FIRST = 0.5
 SIDE = 8192
 """Rows and columns of the ceiling's matrices."""
+ROUNDS = 20
+"""Products that the ceiling is a mean of."""
 NO_GPU = "not measured: there is no GPU here"
 DEVICE = "cuda"
 
@@ -60,9 +62,7 @@ class Subject:
 
 def gpu(progress: Progress, preset: str = "self-forcing", chunks: int = CHUNKS) -> Result:
     """Both codecs; without a GPU every figure says that it was not measured."""
-    begin, about = time.perf_counter(), presets()[preset]
-    assert about.network is not None, "only models on the Hub have a real size"
-    config = WanConfig(**about.network.model_dump(exclude_none=True))
+    begin, (about, config) = time.perf_counter(), full_size(preset)
     figures = _measured(about, config, chunks, progress) if torch.cuda.is_available() else _unmeasured()
     return Result(
         name="gpu",
@@ -127,17 +127,17 @@ def codec_figures(name: str, codec: Codec, subject: Subject, chunks: int, asked:
     yield Figure(name=f"{what}transformer's fraction of the ceiling", value=fraction, unit="share")
 
 
-def _ceiling(rounds: int = 20) -> float:
+def _ceiling() -> float:
     one = torch.randn(SIDE, SIDE, device=DEVICE, dtype=torch.bfloat16)
     two = torch.randn_like(one)
     for _ in range(3):
         one @ two
     torch.cuda.synchronize()
     begin = time.perf_counter()
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         one @ two
     torch.cuda.synchronize()
-    return 2 * SIDE**3 * rounds / (time.perf_counter() - begin)
+    return 2 * SIDE**3 * ROUNDS / (time.perf_counter() - begin)
 
 
 @torch.inference_mode()

@@ -1,9 +1,10 @@
-"""What joins of windows do to motion: the deviation of flow, motion at joins, and X–T slices side by side.
+"""What joins of windows do to motion: its deviation over time, motion at joins, and X–T slices side by side.
 
-Flow deviation (StreamingT2V's ablation of blending, arXiv 2403.14773 §9.3): the mean length of the flow from each frame
-to the next is one number a pair; the standard deviation of these numbers over a video, in pixels a frame, is its flow
-deviation; lower is smoother. The paper gives 8.72 for windows by themselves, 6.01 with shared noise, 3.32 blended, with
-its own videos, size and flow network, so only the order compares. Flow is that of `motion.flow`, at the video's size.
+Motion deviation (the flow deviation of StreamingT2V's ablation of blending, arXiv 2403.14773 §9.3): the mean length of
+the flow from each frame to the next is one number a pair; the standard deviation of these numbers over a video, in
+pixels a frame; lower is smoother. The paper gives 8.72 for windows by themselves, 6.01 with shared noise, 3.32 blended,
+with its own videos, size and flow network, so only the order compares. Flow is that of `motion.flow`, at the video's
+size: it is not the `flow_deviation` of `longtake eval`, which is measured at 720 × 720 by another flow.
 
 Motion at joins is the mean flow over pairs of frames in an overlap, divided by that over all others; 1 is seamless.
 Limits: motion that itself begins and ends deviates too; compare with the video that was enhanced.
@@ -21,9 +22,11 @@ from longtake.enhance.tiling import Tiling
 from longtake.measure.motion import flow
 from longtake.models.codec import frames_for_latents
 
-__all__ = ["at_joins", "flow_deviation", "flow_lengths", "join_pairs", "xt_sheet", "xt_slice"]
+__all__ = ["at_joins", "flow_lengths", "join_pairs", "motion_deviation", "xt_sheet", "xt_slice"]
 
 LABEL = 14
+TIMES = 4
+"""How often a sheet repeats each frame."""
 
 
 def flow_lengths(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -31,7 +34,7 @@ def flow_lengths(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.linalg.norm(flow(frames), axis=-1).mean((1, 2)).astype(np.float64)
 
 
-def flow_deviation(lengths: NDArray[np.float64]) -> float:
+def motion_deviation(lengths: NDArray[np.float64]) -> float:
     """Standard deviation over a video of what `flow_lengths` gave."""
     return float(np.std(lengths))
 
@@ -62,9 +65,9 @@ def xt_slice(frames: NDArray[np.uint8], row: int | None = None) -> NDArray[np.ui
     return np.ascontiguousarray(frames[:, chosen].transpose(1, 0, 2))
 
 
-def xt_sheet(videos: Mapping[str, NDArray[np.uint8]], row: int | None = None, times: int = 4) -> Image.Image:
-    """The slices of several videos of one clip below each other, time `times` stretched, each under its name."""
-    slices = {name: xt_slice(frames, row).repeat(times, axis=1) for name, frames in videos.items()}
+def xt_sheet(videos: Mapping[str, NDArray[np.uint8]]) -> Image.Image:
+    """The slices of several videos of one clip below each other, stretched in time, each under its name."""
+    slices = {name: xt_slice(frames).repeat(TIMES, axis=1) for name, frames in videos.items()}
     width = max(each.shape[1] for each in slices.values())
     page = Image.new("RGB", (width, sum(each.shape[0] + LABEL for each in slices.values())), "white")
     draw, top = ImageDraw.Draw(page), 0

@@ -7,22 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from longtake.measure.results import Figure
-from longtake.measure.stats import mean_interval
+from longtake.measure.stats import mean_interval, resampled_means
 
 __all__ = ["beside", "quotient"]
 
 
-def beside(
-    name: str, own: Sequence[float | None], base: Sequence[float | None], unit: str = "", note: str = ""
-) -> Figure:
+def beside(name: str, own: Sequence[float | None], base: Sequence[float | None], unit: str = "") -> Figure:
     """The mean of `own` with its interval; in brackets the mean difference to `base`, pair by pair, with its own."""
-    known = [value for value in own if value is not None]
     pairs = [a - b for a, b in zip(own, base, strict=True) if a is not None and b is not None]
-    if (mean := mean_interval(known)) is None:
-        return Figure(name=name, value=None, count=0, note="applies to none of the takes")
+    note = ""
     if own is not base and any(pairs) and (gap := mean_interval(pairs)) is not None:
-        note = f"{note} ({gap[0]:+.3g}, {gap[1]:+.3g} to {gap[2]:+.3g})".lstrip()
-    return Figure(name=name, value=mean[0], unit=unit, interval=mean[1:], count=len(known), note=note)
+        note = f"({gap[0]:+.3g}, {gap[1]:+.3g} to {gap[2]:+.3g})"
+    return Figure.mean(name, own, unit, note)
 
 
 def quotient(
@@ -35,9 +31,7 @@ def quotient(
     pairs = np.asarray([over, under], dtype=np.float64)
     if not pairs.size or pairs[1].mean() == 0:
         return None
-    count = pairs.shape[1]
-    rng = np.random.Generator(np.random.Philox(key=count))
-    means = pairs[:, rng.integers(0, count, (draws, count))].mean(2)
+    means = resampled_means(pairs, draws)
     some = means[0, means[1] > 0] / means[1, means[1] > 0]
     low, high = np.percentile(some, [2.5, 97.5])
     return float(pairs[0].mean() / pairs[1].mean()), float(low), float(high)

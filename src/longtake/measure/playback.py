@@ -79,14 +79,17 @@ def play(pipe: Pipeline, prompt: str, num_frames: int, seed: int, folder: Path) 
     return played
 
 
-def speed(pipe: Pipeline, seconds: float) -> Result:
-    """RTF and time to the first frame when warm, and time to the first frame from a cold command."""
+def speed(pipe: Pipeline, seconds: float, model: str) -> Result:
+    """RTF and time to the first frame when warm, and time to the first frame from a cold command.
+
+    model: what `generate --model` is given there, a name or a folder; `pipe` is the same, opened.
+    """
     frames = round(seconds * pipe.fps)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         play(pipe, PROMPTS[0], round(WARM_UP * pipe.fps), 0, folder)
         takes = [play(pipe, prompt, frames, seed, folder) for seed, prompt in enumerate(PROMPTS)]
-        cold = [_cold(pipe.name, folder / f"cold{index}.mp4") for index in range(3)]
+        cold = [_cold(model, folder / f"cold{index}.mp4") for index in range(3)]
     total = sum(take.total for take in takes)
     rtf = sum(take.frames for take in takes) / pipe.fps / total
     chunks = [chunk for take in takes for chunk in take.chunks]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from longtake.measure.bench import BY_READER, TRUTH, Bench
+from longtake.measure.bench import BY_DEFAULT, TRUTH, Bench
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.cuts import DEFINITION as CUTS
 from longtake.measure.cuts import cuts
@@ -42,7 +42,7 @@ def adherence(bench: Bench) -> Result:
     takes = bench.run(f"adherence-level{bench.level}", {"frames": frames}, cases, do)
     table = [*takes.table("reading", LEAST[bench.level]), *takes.controls()]
     title = f"Level {bench.level}: the first {SECONDS:g} seconds of {len(cases)} held-out prompts"
-    return takes.result(title, BY_READER, table)
+    return takes.result(title, BY_DEFAULT, table)
 
 
 def long(bench: Bench, window: tuple[int, int] = (1000, 1200)) -> Result:
@@ -75,7 +75,7 @@ def long(bench: Bench, window: tuple[int, int] = (1000, 1200)) -> Result:
         *takes.controls(),
     ]
     title = f"Level {bench.level}: the same takes at frames {first} to {end}"
-    return takes.result(title, f"{BY_READER} Cuts over the whole take: {CUTS}. Flow: {FLOW}.", table)
+    return takes.result(title, f"{BY_DEFAULT} Cuts over the whole take: {CUTS}. Flow: {FLOW}.", table)
 
 
 def movement(rows: Sequence[dict[str, Any]]) -> list[Figure]:

@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import torch
 
-from longtake.measure.bare import named, random_codec, random_engine, random_take
+from longtake.measure.bare import full_size, named, random_codec, random_engine, random_take
 from longtake.measure.length import resident_mb
 from longtake.measure.provenance import provenance
 from longtake.measure.random_weights import random_transformer
 from longtake.measure.results import Figure, Result
-from longtake.models.hub import presets
 from longtake.models.process import peak_rss_mb
-from longtake.models.wan import WanConfig
 from longtake.models.wide_products import needed, widen
 
 __all__ = ["real_size"]
@@ -24,15 +22,13 @@ Progress = Callable[[int, int, str], None]
 
 def real_size(progress: Progress, preset: str = "self-forcing", size: tuple[int, int] = (60, 104)) -> Result:
     """One block of a full-size model with random weights, bfloat16."""
-    network = presets()[preset].network
-    assert network is not None
-    config = WanConfig(**network.model_dump(exclude_none=True))
+    about, config = full_size(preset)
     begin, before = time.perf_counter(), resident_mb()
     model = random_transformer(config, torch.bfloat16)
     if needed(torch.bfloat16, model.device):
         widen(model)
     progress(1, 2, "weights drawn")
-    policy = presets()[preset].policy
+    policy = about.policy
     engine = random_engine(policy, model, random_codec(config.in_channels), size)
     start = time.perf_counter()
     chunk = next(random_take(engine)[0])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from longtake.errors import UserError
 from longtake.measure.provenance import Provenance
-from longtake.measure.stats import Share
+from longtake.measure.stats import ClipShare, Share, mean_interval
 
 __all__ = ["Figure", "Ledger", "Result"]
 
@@ -45,8 +45,10 @@ class Figure:
         return self.value >= float(bound) if sign == ">=" else self.value <= float(bound)
 
     @classmethod
-    def share(cls, name: str, share: Share, *, asked: float | None = None, note: str = "") -> Figure:
-        """A share with its Wilson interval; `asked` is the least."""
+    def share(
+        cls, name: str, share: Share | ClipShare, *, asked: float | None = None, note: str = ""
+    ) -> Figure:
+        """A share with its interval; `asked` is the least."""
         return cls(
             name=name,
             value=share.value,
@@ -54,8 +56,17 @@ class Figure:
             interval=share.interval,
             count=share.total,
             asked=None if asked is None else f">= {asked}",
-            note=note,
+            note="; ".join(filter(None, (note, share.note))),
         )
+
+    @classmethod
+    def mean(cls, name: str, values: Sequence[float | None], unit: str = "", note: str = "") -> Figure:
+        """The mean of the values that are known, with its interval by the bootstrap."""
+        known = [value for value in values if value is not None]
+        found = mean_interval(known)
+        if found is None:
+            return cls(name=name, value=None, unit=unit, count=0, note=note or "applies to none of the clips")
+        return cls(name=name, value=found[0], unit=unit, interval=found[1:], count=len(known), note=note)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from longtake.errors import UserError
 from longtake.measure.bench import BY_READER, Bench
 from longtake.measure.contest import LOOKS, Contest, Entrant, Made
-from longtake.measure.frechet import LEAST, NAME, distances, ratio
+from longtake.measure.frechet import DEFINITION, LEAST, NAME, distances, ratio, ratio_figure
 from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
 from longtake.measure.video.table import FIGURES
@@ -50,21 +50,27 @@ def _side_by_side(bench: Bench, models: Sequence[Entrant], frames: int, name: st
     table = [figure for each in made for figure in _column(each, made[0], contest, asked=name[:5] == "drift")]
     result = made[0].takes.result(
         f"{title}: {', '.join(each.name for each in models)}, {bench.prompts} prompts of {frames} frames",
-        f"{BY_READER} {' '.join((__doc__ or '').split())} Head and tail are {head} frames long. The other figures are "
-        "those of `longtake eval`.",
+        f"{BY_READER} {' '.join((__doc__ or '').split())} Head and tail are {head} frames long. {DEFINITION} The other "
+        "figures are those of `longtake eval`.",
         table,
     )
     picture = bench.out / f"{name}.png"
-    notes = tuple(f"{each.entrant.name}: weights {each.takes.ledger.about['weights']}" for each in made)
     return Result(
         name=name,
         title=result.title,
         definition=result.definition,
-        config={"frames": frames, "head": head, "level": bench.level, "prompts": bench.prompts},
+        config={
+            "frames": frames,
+            "head": head,
+            "level": bench.level,
+            "prompts": bench.prompts,
+            "reader": result.config["reader"],
+            "models": {each.entrant.name: each.about for each in made},
+        },
         figures=tuple(table),
         provenance=result.provenance,
         seconds=sum(each.takes.ledger.seconds for each in made),
-        notes=(*notes, f"curves: {picture.name}") if _draw(made, picture) else notes,
+        notes=(f"curves: {picture.name}",) if _draw(made, picture) else (),
         columns=True,
     )
 
@@ -109,8 +115,7 @@ def _distance(column: str, own: Made, base: Made) -> Iterator[Figure]:
     yield Figure(name=f"{column}{NAME}", value=found.value, interval=found.interval, count=found.clips)
     if own is not base:
         over = ratio(truth, own.features("head"), base.features("head"))
-        name = f"{column}{NAME} over the first's"
-        yield Figure(name=name, value=over.value, unit="ratio", interval=over.interval, count=over.clips)
+        yield ratio_figure(f"{column}{NAME} over the first's", over)
 
 
 def _curve_at(made: Made, part: float) -> list[float]:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Share", "mean_interval", "percentile", "share_of"]
+__all__ = [
+    "ClipShare",
+    "Share",
+    "mean_interval",
+    "percentile",
+    "resampled_means",
+    "share_by_clip",
+    "share_of",
+]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -25,6 +35,8 @@ class Share:
     """How many."""
     total: int
     """Of how many."""
+    note: ClassVar[str] = ""
+    """Nothing to say of the interval."""
 
     @property
     def value(self) -> float | None:
@@ -42,6 +54,52 @@ class Share:
         return max(0.0, middle - half), min(1.0, middle + half)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipShare:
+    """So many of so many in clips that have several each, which do not go right or wrong independently.
+
+    The interval is the bootstrap's over clips. Where all clips are right, or all wrong, it has no spread to show; then
+    it is Wilson's of as many answers as there are clips.
+    """
+
+    hits: tuple[int, ...]
+    """How many, of each clip."""
+    totals: tuple[int, ...]
+    """Of how many, of each clip."""
+
+    @property
+    def total(self) -> int:
+        """Of how many in all clips together."""
+        return sum(self.totals)
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return sum(self.hits) / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval; None of nothing."""
+        pairs = np.array([self.hits, self.totals])[:, np.array(self.totals, dtype=int) > 0]
+        if sum(self.hits) in (0, self.total):
+            clips = pairs.shape[1]
+            return Share(hits=clips if sum(self.hits) else 0, total=clips).interval
+        low, high = np.percentile(np.divide(*resampled_means(pairs)), [2.5, 97.5])
+        return float(low), float(high)
+
+    @property
+    def note(self) -> str:
+        """What the interval is over."""
+        return f"of {sum(total > 0 for total in self.totals)} clips, interval by the bootstrap over them"
+
+
+def share_by_clip(outcomes: Sequence[Sequence[bool]]) -> Share | ClipShare:
+    """Share of the true ones over clips with any number each; a plain one where none has several."""
+    if all(len(each) <= 1 for each in outcomes):
+        return share_of([hit for each in outcomes for hit in each])
+    return ClipShare(hits=tuple(map(sum, outcomes)), totals=tuple(map(len, outcomes)))
+
+
 def share_of(outcomes: Sequence[bool]) -> Share:
     """Share of the true ones."""
     return Share(hits=sum(map(bool, outcomes)), total=len(outcomes))
@@ -57,7 +115,13 @@ def mean_interval(values: Sequence[float], draws: int = 2000) -> tuple[float, fl
     if not values:
         return None
     array = np.asarray(values, dtype=np.float64)
-    rng = np.random.Generator(np.random.Philox(key=len(array)))
-    means = array[rng.integers(0, len(array), (draws, len(array)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(resampled_means(array, draws), [2.5, 97.5])
     return float(array.mean()), float(low), float(high)
+
+
+def resampled_means(values: NDArray[Any], draws: int = 2000) -> NDArray[np.float64]:
+    """Means over the last axis of resampled values `[…, N]`, the same every time: `[…, draws]`."""
+    count = values.shape[-1]
+    rng = np.random.Generator(np.random.Philox(key=count))
+    means: NDArray[np.float64] = values[..., rng.integers(0, count, (draws, count))].mean(-1)
+    return means

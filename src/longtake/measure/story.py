@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from longtake.measure.adherence import score
-from longtake.measure.bench import BY_READER, Bench
+from longtake.measure.bench import BY_DEFAULT, Bench
 from longtake.measure.cases import Asked, Case, asked_of
 from longtake.measure.narrative import PATIENCE, Look, Told, tell
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import mean_interval
 from longtake.timeline import Cue, Timeline
 from longtake.world.captions import caption
 from longtake.world.edit import edit
@@ -150,7 +149,7 @@ def narrative(bench: Bench, beats: int = 4, every: float = 6.0) -> Result:
     control = "control: toybox's own rendering of the beats, one after the other (upper bound)"
     return takes.result(
         f"Narrative adherence: {len(cases)} storyboards of {beats} beats",
-        f"{BY_READER} Every {every:g} seconds the prompt changes the colour or the motion of one solid. Windows of "
+        f"{BY_DEFAULT} Every {every:g} seconds the prompt changes the colour or the motion of one solid. Windows of "
         f"{bench.reader.config.window} frames every {STEP:g} s. Seen: such a window within the beat shows its colour "
         f"and motion. On time: within {PATIENCE:g} s. In order: longest run of beats whose first showings rise. Kept: "
         "shape, ground and count as before the beat. Adherence: seen, on time and kept. Means over storyboards with "
@@ -165,18 +164,7 @@ def _values(story: Story, clip: np.ndarray, bench: Bench, end: float) -> dict[st
 
 
 def _table(rows: Sequence[dict[str, Any]], which: str, note: str) -> list[Figure]:
-    table = []
-    for name in FIGURES:
-        known = [row[which][name] for row in rows if row[which][name] is not None]
-        mean = mean_interval(known)
-        table.append(
-            Figure(
-                name=name.replace("_", " "),
-                value=None if mean is None else mean[0],
-                unit="share",
-                interval=None if mean is None else mean[1:],
-                count=len(known),
-                note=note,
-            )
-        )
-    return table
+    return [
+        Figure.mean(name.replace("_", " "), [row[which][name] for row in rows], "share", note)
+        for name in FIGURES
+    ]

@@ -143,7 +143,8 @@ def _filmed(pipe: Pipeline, case: Case, frames: Sequence[int]) -> tuple[np.ndarr
         made += len(chunk.frames)
         if before is None and made >= frames[min(1, len(frames) - 2)]:
             before = resident_mb() - _mb(parts)
-    return np.concatenate(parts), resident_mb() - _mb(parts) - (before or 0.0)
+    growth = resident_mb() - _mb(parts) - (before or 0.0)
+    return np.concatenate(parts), growth
 
 
 def _mb(parts: Sequence[np.ndarray]) -> float:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from longtake.measure.bench import BY_READER, TRUTH, Bench
+from longtake.measure.bench import BY_DEFAULT, TRUTH, Bench
 from longtake.measure.contest import Contest, Entrant, Made
-from longtake.measure.frechet import LEAST, NAME, distances, ratio
+from longtake.measure.frechet import DEFINITION, LEAST, NAME, distances, ratio, ratio_figure
 from longtake.measure.results import Figure, Result
-from longtake.measure.stats import mean_interval
 from longtake.pipeline import Pipeline
 
 __all__ = ["against_teacher"]
@@ -21,7 +20,8 @@ __all__ = ["against_teacher"]
 SECONDS = 4.0
 """Length of the clip beside a teacher that has no end."""
 MOST_LOST, MOST_FURTHER = 0.04, 1.15
-"""Points of adherence that a student may lose, and how much further from the truth it may be."""
+"""Points of adherence that a student may lose, and how much further from the truth it may be, at the bad end of the
+intervals."""
 
 
 def against_teacher(bench: Bench, teacher: Pipeline, seconds: float | None = None) -> Result:
@@ -34,12 +34,10 @@ def against_teacher(bench: Bench, teacher: Pipeline, seconds: float | None = Non
     two = contest.made_by(Entrant(name="teacher", pipe=teacher))
     result = one.takes.result(
         f"Level {bench.level}: {bench.pipe.name} against its teacher {teacher.name}, the first {frames} frames",
-        f"{BY_READER} {' '.join((__doc__ or '').split())} {NAME}: a Fréchet distance to the true scenes on the "
-        "reader's features; with intervals by the bootstrap over clips.",
+        f"{BY_DEFAULT} {' '.join((__doc__ or '').split())} {DEFINITION}",
         [*_adherence(one, two), *_distance(one, two), *_time(one, two), *_truth(one)],
     )
-    config = {key: value for key, value in result.config.items() if key != "policy"}
-    config |= {"teacher": teacher.name, "teacher_weights": two.takes.ledger.about["weights"]}
+    config = dict(result.config) | {"teacher": two.about}
     config |= {f"{made.entrant.name}_sampler": _sampler(made) for made in (one, two)}
     return Result(
         name=f"student-level{bench.level}",
@@ -61,8 +59,9 @@ def _adherence(one: Made, two: Made) -> Iterator[Figure]:
     for what in ("adherence", *one.names):
         own, base = one.adherence("head", what), two.adherence("head", what)
         for made, values in ((one, own), (two, base)):
-            yield _mean(f"{what}, {made.entrant.name}", values)
-        gap = _mean(f"{what}, student − teacher", [a - b for a, b in zip(own, base, strict=True)])
+            yield Figure.mean(f"{what}, {made.entrant.name}", values, "share")
+        less = [a - b for a, b in zip(own, base, strict=True)]
+        gap = Figure.mean(f"{what}, student − teacher", less, "share")
         yield gap
         if what == "adherence" and gap.interval is not None:
             yield Figure(
@@ -71,12 +70,6 @@ def _adherence(one: Made, two: Made) -> Iterator[Figure]:
                 unit="share",
                 asked=f">= {-MOST_LOST}",
             )
-
-
-def _mean(name: str, values: list[float], note: str = "") -> Figure:
-    mean = mean_interval(values)
-    assert mean is not None, "a benchmark has prompts"
-    return Figure(name=name, value=mean[0], unit="share", interval=mean[1:], count=len(values), note=note)
 
 
 def _distance(one: Made, two: Made) -> Iterator[Figure]:
@@ -89,12 +82,12 @@ def _distance(one: Made, two: Made) -> Iterator[Figure]:
         name = f"{NAME}, {made.entrant.name}"
         yield Figure(name=name, value=found.value, interval=found.interval, count=found.clips)
     over = ratio(truth, one.features("head"), two.features("head"))
+    name = f"{NAME}, student over teacher"
+    yield ratio_figure(name, over)
     yield Figure(
-        name=f"{NAME}, student over teacher",
-        value=over.value,
+        name=f"{name}, upper end of that interval",
+        value=over.interval[1] if over else None,
         unit="ratio",
-        interval=over.interval,
-        count=over.clips,
         asked=f"<= {MOST_FURTHER}",
     )
 
@@ -107,4 +100,4 @@ def _time(one: Made, two: Made) -> Iterator[Figure]:
 
 
 def _truth(one: Made) -> Iterator[Figure]:
-    yield _mean("adherence", one.adherence("truth"), TRUTH)
+    yield Figure.mean("adherence", one.adherence("truth"), "share", TRUTH)

@@ -15,19 +15,12 @@ from longtake.errors import UserError
 from longtake.train.chain.command import chain
 from longtake.train.distil.command import stage
 from longtake.train.memories.command import apm, cam
+from longtake.train.options import SHIPPED, Device, MaxMinutes, Resume, RunFolder, Threads
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-SHIPPED_CODEC = Path(__file__).parent.parent / "weights" / "mini" / "codec"
-
 Config = Annotated[
     str, typer.Option("--config", help="A recipe's name (longtake train list) or a YAML file.")
-]
-RunFolder = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-MaxMinutes = Annotated[
-    float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
 ]
 CodecFolder = Annotated[Path | None, typer.Option("--codec", help="Codec folder; default: mini's own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -84,7 +77,7 @@ def latents(
         recipe = recipe.model_copy(
             update={name: value for name, value in changes.items() if value is not None}
         )
-        make_latents(out, codec or SHIPPED_CODEC, recipe, workers=workers, progress=report)
+        make_latents(out, codec or SHIPPED / "codec", recipe, workers=workers, progress=report)
 
 
 @app.command()
@@ -100,7 +93,7 @@ def mini(
         ),
     ] = None,
     device: Device = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    threads: Threads = None,
     nproc: Annotated[
         int, typer.Option("--nproc", min=1, help="Processes on this machine; an update has a batch of each.")
     ] = 1,
@@ -159,13 +152,14 @@ def reader(
 ) -> None:
     """Train the reader, the oracle that measures what a clip shows."""
     from longtake.models.patch_codec import PatchCodec
+    from longtake.train.checkpoint import refuse_old_run
     from longtake.train.reader import ReaderRecipe, make_set, train
     from longtake.train.recipe_file import load_config
     from longtake.train.report import RunReport
 
     recipe = load_config(config, ReaderRecipe)
     refuse_old_run(out, resume)
-    make_set(recipe, data, PatchCodec.from_pretrained(codec or SHIPPED_CODEC))
+    make_set(recipe, data, PatchCodec.from_pretrained(codec or SHIPPED / "codec"))
     with RunReport() as report:
         train(recipe, data, out, report, restart_from=restart_from, max_minutes=max_minutes)
 
@@ -178,12 +172,16 @@ def enhance(
     resume: Resume = False,
     model: Annotated[
         Path, typer.Option("--model", help="Folder of the model whose video is enhanced.")
-    ] = SHIPPED_CODEC.parent,
+    ] = SHIPPED,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that render.")] = 2,
     device: Device = "auto",
+    threads: Threads = None,
     max_minutes: MaxMinutes = math.inf,
 ) -> None:
-    """Train the enhancer: from poor clips, enlarged, to clean ones of twice the size."""
+    """Train the enhancer: from poor clips, enlarged, to clean ones."""
+    import torch
+
+    from longtake.train.checkpoint import refuse_old_run
     from longtake.train.enhance import EnhanceRecipe
     from longtake.train.enhance_pairs import make_pairs
     from longtake.train.enhance_run import train
@@ -192,6 +190,8 @@ def enhance(
 
     recipe = load_config(config, EnhanceRecipe)
     refuse_old_run(out, resume)
+    if threads is not None:
+        torch.set_num_threads(threads)
     with ShardReport() as shards:
         make_pairs(data, model / "codec", recipe.pairs, workers=workers, progress=shards)
     with RunReport() as report:
@@ -203,6 +203,7 @@ def clip(
     out: RunFolder, config: Config = "clip", resume: Resume = False, max_minutes: MaxMinutes = math.inf
 ) -> None:
     """Train mini-clip, the small text and image encoder of toybox."""
+    from longtake.train.checkpoint import refuse_old_run
     from longtake.train.clip import ClipRecipe, train
     from longtake.train.recipe_file import load_config
     from longtake.train.report import RunReport
@@ -256,12 +257,6 @@ app.command()(stage)
 
 
 app.command()(chain)
-
-
-def refuse_old_run(out: Path, resume: bool) -> None:
-    """Raise UserError when a run is there and is not to be resumed."""
-    if any(out.glob("checkpoint-*")) and not resume:
-        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
 
 
 def parse_levels(text: str) -> dict[int, float]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from longtake.errors import UserError
 
-__all__ = ["Position", "checkpoints", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Position", "checkpoints", "load_checkpoint", "refuse_old_run", "save_checkpoint"]
 
 KEEP = 2
 UNFINISHED = ".part"
@@ -43,6 +43,12 @@ class Position:
 def checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
     return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def refuse_old_run(out: Path, resume: bool) -> None:
+    """Raise UserError when a run is there and is not to be resumed."""
+    if checkpoints(out) and not resume:
+        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
 
 
 def save_checkpoint(folder: Path, position: Position, tensors: Mapping[str, Tensor]) -> Path:

@@ -145,13 +145,7 @@ class ClipTraining:
 
 def train(recipe: ClipRecipe, folder: Path, report: Report, *, max_minutes: float = float("inf")) -> bool:
     """Train in `folder`, going on from its newest checkpoint; True when the stages are done."""
-    cadence = Cadence(
-        checkpoint_minutes=recipe.checkpoint_minutes,
-        sample_minutes=float("inf"),
-        log_steps=recipe.log_steps,
-        validate_steps=recipe.validate_steps,
-    )
-    run = Run(ClipTraining(recipe), folder, recipe.optimiser, cadence, report)
+    run = Run(ClipTraining(recipe), folder, recipe.optimiser, Cadence.of(recipe), report)
     run.resume()
     return run.train(max_minutes=max_minutes)
 

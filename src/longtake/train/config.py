@@ -16,6 +16,7 @@ __all__ = [
     "MiniConfig",
     "NoiseConfig",
     "OptimiserConfig",
+    "Precision",
     "Share",
     "Stage",
     "Strict",
@@ -30,6 +31,8 @@ Weights = dict[str, NonNegativeFloat]
 """Named choices with relative weights."""
 Levels = dict[int, NonNegativeFloat]
 """Toybox levels with relative weights."""
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Number format of forward passes, see `device.choose_compute`."""
 NOISE_MODES = ("shared", "blocks", "prefix", "prefix_block", "teacher")
 CROPS = ("start", "middle", "sink")
 
@@ -203,6 +206,11 @@ class Stage(Strict):
             )
         return self
 
+    @property
+    def longest(self) -> int:
+        """Latent frames of the longest clips that it trains on."""
+        return max([self.frames, *(length.frames for length in self.others)])
+
     def drawn(self, number: float) -> Stage:
         """The stage with the length that a number in [0, 1) draws."""
         for length in self.others:
@@ -228,7 +236,7 @@ class MiniConfig(Strict):
     shown: NonNegativeFloat = 0.0
     """Weight of the loss that asks what each token shows, see `shown.py`; the set must be of toybox."""
     stages: tuple[Stage, ...]
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """auto: bfloat16 on CUDA and on CPUs that multiply it (AMX, AVX512-BF16), float32 elsewhere."""
     compile: bool = False
     """Whether the transformer's blocks go through torch.compile: minutes at the start of a stage, faster steps."""

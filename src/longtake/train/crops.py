@@ -13,7 +13,7 @@ import numpy as np
 from longtake.train.config import TextConfig
 from longtake.train.store import ClipRecord
 
-__all__ = ["Captions", "caption_frames", "crop_frames", "draw_crops"]
+__all__ = ["Captions", "caption_frames", "crop_frames", "draw_caption", "draw_crops"]
 
 
 def draw_crops(
@@ -37,7 +37,8 @@ def crop_frames(
     frames: int,
     block: int,
 ) -> np.ndarray:
-    """`[B, frames]`: which of the `stored` latent frames each sample gets."""
+    """`[B, frames]`: which of the `stored` latent frames each sample gets; see `LatentSet.check_length`."""
+    assert frames <= stored, f"crops of {frames} frames of clips of {stored}"
     index = [
         _crop(rng.random(), crop, record, stored, frames, block)
         for crop, record in zip(crops, records, strict=True)
@@ -59,6 +60,12 @@ def _crop(u: float, crop: str, record: ClipRecord, stored: int, frames: int, blo
 def _stretch(u: float, low: int, stored: int, frames: int) -> list[int]:
     start = low + int(u * (stored - frames - low + 1))
     return list(range(start, start + frames))
+
+
+def draw_caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
+    """A wording of the caption in force at a latent frame of the stored clip."""
+    captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
+    return captions[int(rng.integers(len(captions)))]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

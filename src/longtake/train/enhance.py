@@ -13,34 +13,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from longtake.enhance.levels import flow_levels
+from longtake.enhance.tiling import Tiling
+from longtake.errors import UserError
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig, WanTransformer
-from longtake.train.config import OptimiserConfig, Share, Stage, Strict, TransformerConfig
+from longtake.train.config import OptimiserConfig, Precision, Share, Stage, Strict, TransformerConfig
 from longtake.train.counters import normal, numbers
+from longtake.train.crops import draw_caption
 from longtake.train.device import Compute
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig
-from longtake.train.networks import initialise
+from longtake.train.networks import Fixed, each, initialise
 from longtake.train.preview import sheet
 from longtake.train.store import VALIDATION, ClipRecord, LatentSet
 
 __all__ = ["Enhance", "EnhanceRecipe", "Transformer", "bridge"]
 
 CHECKED = (0.2, 0.4, 0.6)
-"""Noise levels of the validation."""
+"""Noise levels of the validation; those above the recipe's strength, which never come up, count as that."""
 
 
 class EnhanceRecipe(Strict):
     """Everything that decides an enhancer."""
 
-    kind: str = "enhance"
+    kind: Literal["enhance"] = "enhance"
     seed: int = 0
     pairs: PairsConfig = PairsConfig()
     transformer: TransformerConfig = TransformerConfig()
@@ -60,12 +63,28 @@ class EnhanceRecipe(Strict):
     """Share of samples with the empty caption."""
     stages: tuple[Stage, ...]
     optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
-    precision: str = "auto"
+    precision: Precision = "auto"
     """As for mini."""
     checkpoint_minutes: PositiveFloat = 8.0
     sample_minutes: PositiveFloat = 15.0
     log_steps: PositiveInt = 20
     validate_steps: PositiveInt = 250
+
+    @model_validator(mode="after")
+    def _fits(self) -> EnhanceRecipe:
+        try:
+            Tiling(length=self.window, overlap=self.overlap)
+        except UserError as reason:
+            raise ValueError(str(reason)) from None
+        if not self.stages:
+            raise ValueError("there are no stages; give at least one")
+        longest = max(stage.frames for stage in self.stages)
+        if longest > self.pairs.latent_frames:
+            raise ValueError(
+                f"a stage has {longest} latent frames, and pairs.latent_frames makes clips of "
+                f"{self.pairs.latent_frames}; use fewer, or make longer clips"
+            )
+        return self
 
 
 class Transformer(nn.Module):
@@ -94,6 +113,7 @@ class Enhance:
         self.stages: Sequence[Stage] = recipe.stages
         self.text = text
         self.clean, self.poor = self._sets(None)
+        self.clean.check_length(max(stage.frames for stage in self.stages))
         channels = self.clean.latent_shape[0]
         self.networks: nn.Module = Transformer(recipe, channels, text.dim).to(compute.device)
 
@@ -122,15 +142,15 @@ class Enhance:
         texts = self._texts(rng, clean.records, first + stage.frames // 2)
         x0, rough = (_windows(side.latents, first, stage.frames) for side in (clean, poor))
         noise = normal(tuple(x0.shape), recipe.seed, "enhance noise", step, device=self.compute.device)
-        velocity = bridge(x0.to(noise), rough.to(noise), noise, _each(strength, noise))
-        x = x0.to(noise) + _each(sigma, noise) * velocity
+        velocity = bridge(x0.to(noise), rough.to(noise), noise, each(strength, noise))
+        x = x0.to(noise) + each(sigma, noise) * velocity
         predicted = self._predict(self.networks, x, sigma, texts)
         return (predicted - velocity).square().mean()
 
     def _texts(self, rng: np.random.Generator, records: Sequence[ClipRecord], at: np.ndarray) -> list[str]:
         """A caption of each clip, the one in force at a latent frame."""
         return [
-            "" if rng.random() < self.recipe.text_dropout else _caption(rng, record, int(frame))
+            "" if rng.random() < self.recipe.text_dropout else draw_caption(rng, record, int(frame))
             for record, frame in zip(records, at, strict=True)
         ]
 
@@ -144,15 +164,15 @@ class Enhance:
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
         """Error at fixed levels on clips set aside, and how much of the poor clips' error is left when all is done."""
-        networks = _Fixed(self.networks, weights)
+        networks = Fixed(self.networks, weights)
         x0, rough, texts = self._held_out(frames)
         noise = normal(tuple(x0.shape), self.recipe.seed, "enhance validation", device=self.compute.device)
-        velocity = bridge(x0, rough, noise, _each(np.full(len(x0), self.recipe.strength), x0))
+        velocity = bridge(x0, rough, noise, each(np.full(len(x0), self.recipe.strength), x0))
         figures = {}
-        for level in CHECKED:
-            sigma = np.full(len(x0), min(level, self.recipe.strength))
-            predicted = self._predict(networks, x0 + _each(sigma, x0) * velocity, sigma, texts)
-            figures[f"sigma_{level}"] = float((predicted - velocity).square().mean())
+        for level in sorted({min(level, self.recipe.strength) for level in CHECKED}):
+            sigma = np.full(len(x0), level)
+            predicted = self._predict(networks, x0 + each(sigma, x0) * velocity, sigma, texts)
+            figures[f"sigma_{level:g}"] = float((predicted - velocity).square().mean())
         restored = self._restore(networks, rough, noise, texts)
         left = (restored - x0).square().mean() / (rough - x0).square().mean()
         return figures | {"error_left": float(left)}
@@ -163,7 +183,7 @@ class Enhance:
         clean, poor = (side.spread(min(count, len(side))) for side in sides)
         first = np.arange(len(clean.records)) % (clean.latents.shape[2] - frames + 1)
         rng = numbers(self.recipe.seed, "enhance validation")
-        texts = [_caption(rng, record, int(at)) for record, at in zip(clean.records, first, strict=True)]
+        texts = [draw_caption(rng, record, int(at)) for record, at in zip(clean.records, first, strict=True)]
         x0, rough = (_windows(side.latents, first, frames).to(self.compute.device) for side in (clean, poor))
         return x0, rough, texts
 
@@ -183,24 +203,11 @@ class Enhance:
         codec = PatchCodec.from_pretrained(self.folder / "codec")
         x0, rough, texts = self._held_out(frames, count=3)
         noise = normal(tuple(x0.shape), self.recipe.seed, "enhance sample", device=self.compute.device)
-        restored = self._restore(_Fixed(self.networks, weights), rough, noise, texts)
+        restored = self._restore(Fixed(self.networks, weights), rough, noise, texts)
         rows = torch.stack([rough, restored, x0], dim=1).flatten(0, 1).cpu()
         pixels = torch.cat([codec.decode(row[None], codec.start()) for row in rows]).numpy()
         labels = [f"{side}: {text}" for text in texts for side in ("poor", "enhanced", "clean")]
         sheet(pixels, labels).save(path)
-
-
-class _Fixed(nn.Module):
-    """A network under other weights."""
-
-    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self._call = lambda *inputs: functional_call(network, dict(weights), inputs)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """As the network's."""
-        out: Tensor = self._call(*inputs)
-        return out
 
 
 def bridge(clean: Tensor, poor: Tensor, noise: Tensor, strength: Tensor) -> Tensor:
@@ -208,17 +215,6 @@ def bridge(clean: Tensor, poor: Tensor, noise: Tensor, strength: Tensor) -> Tens
     return ((1 - strength) * poor + strength * noise - clean) / strength
 
 
-def _each(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number a sample, to be broadcast over `like [B, C, F, h, w]`."""
-    return torch.from_numpy(np.asarray(values)).to(like)[:, None, None, None, None]
-
-
 def _windows(latents: Tensor, first: np.ndarray, frames: int) -> Tensor:
     """`[B, C, frames, h, w]`, of each clip those from its own `first` on."""
     return torch.stack([clip[:, start : start + frames] for clip, start in zip(latents, first, strict=True)])
-
-
-def _caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
-    """A wording of the caption in force at a latent frame."""
-    captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
-    return captions[int(rng.integers(len(captions)))]

@@ -7,6 +7,7 @@ decoded, enlarged and encoded again.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,19 +19,21 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from longtake.enhance.upscale import upscale
+from longtake.errors import UserError
 from longtake.models.codec import Codec
 from longtake.models.patch_codec import PatchCodec
 from longtake.train.clips import PlannedClip, plan_clip
 from longtake.train.config import LatentsConfig, Share, Strict
 from longtake.train.counters import normal, numbers
 from longtake.train.latents import Progress, encode_clip
-from longtake.train.shard_file import write_clips
-from longtake.train.store import VALIDATION
+from longtake.train.shard_file import write_clips, write_text
+from longtake.train.store import VALIDATION, shard_names
 from longtake.world.corrupt import soften
 
 __all__ = ["CLEAN", "POOR", "PairsConfig", "make_pairs", "poor_latents"]
 
 CLEAN, POOR = "clean", "poor"
+SETTINGS = "pairs.json"
 FIRST_SEED, VALIDATION_SEED = 40_000_000, 41_000_000
 
 
@@ -83,7 +86,11 @@ class _Job:
 
 
 def make_pairs(folder: Path, codec: Path, config: PairsConfig, *, workers: int, progress: Progress) -> None:
-    """Make all shards that are missing; it may be stopped and started. Raises UserError when the disk is full."""
+    """Make all shards that are missing; it may be stopped and started.
+
+    Raises UserError when the disk is full, or the folder holds pairs made with another config.
+    """
+    _keep_settings(folder, config)
     for side in (CLEAN, POOR):
         (folder / side).mkdir(parents=True, exist_ok=True)
     if not (folder / "codec").exists():
@@ -102,6 +109,28 @@ def make_pairs(folder: Path, codec: Path, config: PairsConfig, *, workers: int, 
         for done, future in enumerate(as_completed([pool.submit(_write, job) for job in jobs]), start=1):
             future.result()
             progress(done, len(jobs))
+
+
+def _keep_settings(folder: Path, config: PairsConfig) -> None:
+    """Write the config beside the pairs, or check that those there were made with it; they may become more or fewer."""
+    path, asked = folder / SETTINGS, json.loads(config.model_dump_json())
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [
+            f"{name} {kept.get(name)}, not {asked.get(name)}"
+            for name in asked | kept
+            if name != "clips" and kept.get(name) != asked.get(name)
+        ]
+        if other:
+            raise UserError(
+                f"{folder} holds pairs made with {'; '.join(other)}; give another folder or delete it"
+            )
+    elif shard_names(folder / CLEAN):
+        raise UserError(
+            f"{folder} holds pairs without {SETTINGS}, which says how they were made; give another folder or delete it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(asked, indent=2) + "\n")
 
 
 def _jobs(folder: Path, config: PairsConfig) -> list[_Job]:

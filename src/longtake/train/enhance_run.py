@@ -14,6 +14,7 @@ from longtake.models.text import EmbeddingCache, TextEncoder
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.device import choose_compute
 from longtake.train.enhance import Enhance, EnhanceRecipe, Transformer
+from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Run
 from longtake.train.recipe import Report
 from longtake.train.recipe_file import keep_recipe, kept_recipe
@@ -30,29 +31,18 @@ def train(
     *,
     device: str = "auto",
     max_minutes: float = float("inf"),
-    max_steps: int | None = None,
 ) -> bool:
     """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
 
     model: folder of the model whose video is enhanced, for its text encoder.
     """
     text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
-    cadence = Cadence(
-        checkpoint_minutes=recipe.checkpoint_minutes,
-        sample_minutes=recipe.sample_minutes,
-        log_steps=recipe.log_steps,
-        validate_steps=recipe.validate_steps,
-    )
-    run = Run(
-        Enhance(recipe, data, text, choose_compute(device, recipe.precision)),
-        out,
-        recipe.optimiser,
-        cadence,
-        report,
-    )
+    learner = Enhance(recipe, data, text, choose_compute(device, recipe.precision))
+    run = Run(learner, out, recipe.optimiser, Cadence.of(recipe, recipe.sample_minutes), report)
     run.resume()
     keep_recipe(recipe, out)
-    return run.train(max_minutes=max_minutes, max_steps=max_steps)
+    with hold_signals() as stop:
+        return run.train(max_minutes=max_minutes, stop=stop)
 
 
 def export(run: Path, out: Path) -> None:
@@ -74,7 +64,7 @@ def spec(recipe: EnhanceRecipe) -> EnhancerSpec:
     pairs = recipe.pairs
     return EnhancerSpec(
         name="mini",
-        summary="twice as large, for toybox",
+        summary=f"width and height ×{pairs.scale}, for toybox",
         licence="Apache-2.0",
         backbone="wan",
         native=Native(width=pairs.size, height=pairs.size, fps=pairs.fps),

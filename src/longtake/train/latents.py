@@ -28,7 +28,7 @@ from longtake.train.shard_file import write_clips, write_text
 from longtake.train.store import CLIPS, IMAGES, VALIDATION, shard_names
 from longtake.world.render import render
 
-__all__ = ["Job", "encode_clip", "make_latents", "refresh_latents", "shard_jobs", "write_shard"]
+__all__ = ["Job", "encode_clip", "make_latents", "prepare", "refresh_latents", "shard_jobs", "write_shard"]
 
 SETTINGS = "set.json"
 STILLS = 10

@@ -29,6 +29,10 @@ ABSENT = 0
 """Answer for a colour that no solid has; shapes and motions count from 1."""
 SMALL = 0.3
 """Factor on the word embeddings at the start: T5's own size leaves attention little to add."""
+BATCH = 64
+"""Captions of a step."""
+RATE = 2e-3
+"""Highest learning rate."""
 
 
 class Lesson(NamedTuple):
@@ -102,15 +106,7 @@ class Lessons(nn.Module):
         return Told(right=float(right), loss=loss)
 
 
-def teach(
-    text: TextEncoder,
-    records: Sequence[ClipRecord],
-    *,
-    steps: int,
-    batch_size: int = 64,
-    lr: float = 2e-3,
-    seed: int = 0,
-) -> float:
+def teach(text: TextEncoder, records: Sequence[ClipRecord], *, steps: int, seed: int = 0) -> float:
     """Train a new text encoder on the captions of clips; returns `Told.right` over the last tenth of the steps.
 
     Its last norm stays as it is, so that the rows that it gives keep their size.
@@ -122,14 +118,14 @@ def teach(
         text.encoder.shared.weight.mul_(SMALL)
     last_norm = text.encoder.encoder.final_layer_norm.weight
     learned = [*(p for p in text.parameters() if p is not last_norm), *questions.parameters()]
-    optimiser = torch.optim.AdamW(learned, lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    optimiser = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
     shares = []
     for step in range(steps):
         rng = numbers(seed, "lessons", step)
-        chosen = [records[int(i)] for i in rng.integers(len(records), size=batch_size)]
-        wordings = rng.integers(2**31, size=batch_size)
+        chosen = [records[int(i)] for i in rng.integers(len(records), size=BATCH)]
+        wordings = rng.integers(2**31, size=BATCH)
         told = questions(text, [lesson_of(r, int(w)) for r, w in zip(chosen, wordings, strict=True)])
-        optimiser.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 50, 2 * (1 - step / steps))
+        optimiser.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / 50, 2 * (1 - step / steps))
         optimiser.zero_grad()
         told.loss.backward()
         nn.utils.clip_grad_norm_(learned, 1.0)

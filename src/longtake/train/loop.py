@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -35,6 +36,17 @@ from longtake.train.timing import Clock, Timer, Window
 __all__ = ["Cadence", "Run", "stage_at"]
 
 
+class Paced(Protocol):
+    """What every recipe says of how often things happen."""
+
+    @property
+    def checkpoint_minutes(self) -> float: ...
+    @property
+    def log_steps(self) -> int: ...
+    @property
+    def validate_steps(self) -> int: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cadence:
     """How often things happen besides steps."""
@@ -43,6 +55,16 @@ class Cadence:
     sample_minutes: float
     log_steps: int
     validate_steps: int
+
+    @classmethod
+    def of(cls, recipe: Paced, sample_minutes: float = math.inf) -> Cadence:
+        """As a recipe says; unless `sample_minutes` are given, samples are drawn at the end of stages alone."""
+        return cls(
+            checkpoint_minutes=recipe.checkpoint_minutes,
+            sample_minutes=sample_minutes,
+            log_steps=recipe.log_steps,
+            validate_steps=recipe.validate_steps,
+        )
 
 
 def stage_at(stages: Sequence[Stage], step: int) -> tuple[Stage, int]:

@@ -1,10 +1,11 @@
 """What a stage needs on each of n GPUs, before anything is loaded: arithmetic on networks of the meta device.
 
 Weights, gradients, optimiser and average are float32 and spread over the processes (FSDP2); two blocks are gathered at
-a time, one that runs and the next. Activations are those of one process's clips with every block checkpointed: the
-inputs of all blocks, and everything of the one that is computed again. Counted of a block, a token, width d and feed-
-forward width f: 22 values of d and 2 of f in float32; under bfloat16 autocast 8 of d stay float32, 16 of d and 2 of f
-are bfloat16, and so are copies of the block's weights. A block-causal mask has a value for every pair of tokens.
+a time, one that runs and the next. Activations are those of one process's clips. Where blocks are checkpointed (weights
+that are spread, and big networks): the inputs of all blocks, and everything of the one that is computed again;
+elsewhere everything of all blocks. Counted of a block, a token, width d and feed-forward width f: 22 values of d and 2
+of f in float32; under bfloat16 autocast 8 of d stay float32, 16 of d and 2 of f are bfloat16, and so are copies of the
+block's weights. A block-causal mask has a value for every pair of tokens. Caches are float32 as the weights are.
 
 Not in it: what the allocator wastes (plan for a tenth), the codec and text encoder (prompts are embedded before), and
 the CUDA context.
@@ -20,8 +21,10 @@ from torch import nn
 
 from longtake.models.wan import WanConfig, WanTransformer
 
-__all__ = ["Bytes", "Clip", "Plan", "activations", "held", "of_block"]
+__all__ = ["Bytes", "Clip", "Plan", "activations", "held", "is_big", "of_block", "rollout_caches"]
 
+BIG = 2**28
+"""Weights from which a network's blocks are checkpointed in one process too."""
 FLOAT = 4
 """Bytes of a float32."""
 GIB = 2**30
@@ -113,6 +116,11 @@ def held(network: nn.Module, gpus: int, *, average: bool, blocks: Iterable[nn.Mo
     )
 
 
+def is_big(network: nn.Module) -> bool:
+    """Whether a network's blocks are checkpointed even where its weights are not spread."""
+    return sum(p.numel() for p in network.parameters()) >= BIG
+
+
 def _share(values: int, gpus: int) -> int:
     return -(-FLOAT * values // gpus)
 
@@ -128,22 +136,27 @@ def of_block(config: WanConfig, clip: Clip) -> int:
     return 8 * FLOAT * values + 2 * (16 * values + 2 * feed + copies + _block_weights(config))
 
 
-def activations(config: WanConfig, clip: Clip) -> int:
-    """What a forward pass with checkpointed blocks keeps, and the one block that is computed again."""
+def activations(config: WanConfig, clip: Clip, *, checkpointed: bool) -> int:
+    """What a forward pass keeps; with checkpointed blocks their inputs, and the one block that is computed again."""
     item = 2 if clip.bfloat16 else FLOAT
-    inputs = config.num_layers * clip.clips * clip.tokens * config.dim * FLOAT
-    head = 3 * clip.clips * clip.tokens * config.dim * FLOAT
+    block, inputs = of_block(config, clip), clip.clips * clip.tokens * config.dim * FLOAT
+    head = 3 * inputs
     text = config.num_layers * 4 * clip.clips * clip.text_rows * config.dim * item
-    return inputs + head + text + of_block(config, clip) - clip.clips * clip.tokens * config.dim * FLOAT
+    blocks = (config.num_layers - 1) * inputs + block if checkpointed else config.num_layers * block
+    return blocks + head + text
 
 
 def rollout_caches(
-    config: WanConfig, *, tokens_of_block: int, blocks: int, window: int, bfloat16: bool
+    config: WanConfig, *, cache: int, tokens_of_block: int, blocks: range, window: int, joined: int = 0
 ) -> int:
-    """The cache of one rollout (`window` tokens at most), and a copy of the past of each block that has a gradient."""
-    each = config.num_layers * 2 * config.dim * (2 if bfloat16 else FLOAT)
-    past = [min(index * tokens_of_block, window - tokens_of_block) for index in range(blocks)]
-    return each * (window + sum(past))
+    """What one rollout holds: its cache, and a copy of the past of each block that has a gradient.
+
+    cache: its bytes. blocks: numbers of those that have one. window: tokens that a block sees at most, with its own.
+    joined: bytes of a value in which blocks that are not checkpointed keep the past once more, beside the new frames.
+    """
+    each = config.num_layers * 2 * config.dim
+    past = [min(index * tokens_of_block, window - tokens_of_block) for index in blocks]
+    return cache + each * (FLOAT + joined) * sum(past)
 
 
 def _block_weights(config: WanConfig) -> int:

@@ -84,6 +84,7 @@ class Mini:
         self.config, self.folder, self.compute, self.parts = config, data, compute, parts
         self.stages = config.stages
         self.data = LatentSet(data, seed=config.seed)
+        self.data.check_length(max(stage.longest for stage in config.stages))
         self.networks = build_networks(config, self.data.latent_shape[0], words).to(compute.device)
         if config.compile:
             torch._dynamo.config.recompile_limit = COMPILED_FORMS
@@ -132,6 +133,7 @@ class Mini:
         config, noise = self.config, stage.noise or self.config.noise
         rng = numbers(config.seed, "batch", step)
         count, frames = stage.batch_size, stage.frames
+        self.data.check_length(frames)
         causal = bool(rng.random() < stage.causal)
         modes = draw_modes(rng, count, noise.causal if causal else noise.bidirectional, frames)
         plan = draw_noise(rng, modes, frames, config.block, noise)

@@ -5,11 +5,13 @@ Shapes: B samples, S captions a sample, U different captions, F latent frames, L
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from longtake.models.attention import AttentionRule
 from longtake.models.text import TextEncoder, Tokens
@@ -18,7 +20,7 @@ from longtake.train.config import MiniConfig
 from longtake.train.crops import Captions
 from longtake.train.shown import ShownHead
 
-__all__ = ["Conditions", "Networks", "build_networks"]
+__all__ = ["Conditions", "Fixed", "Networks", "build_networks", "each"]
 
 
 class Conditions(NamedTuple):
@@ -117,3 +119,21 @@ def initialise(transformer: WanTransformer) -> None:
         nn.init.normal_(embedder.linear_1.weight, std=0.02)
         nn.init.normal_(embedder.linear_2.weight, std=0.02)
     nn.init.zeros_(transformer.proj_out.weight)
+
+
+class Fixed(nn.Module):
+    """A network under other weights."""
+
+    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._call = lambda *inputs: functional_call(network, dict(weights), inputs)
+
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        """As the network's."""
+        out: Tensor = self._call(*inputs)
+        return out
+
+
+def each(values: np.ndarray, like: Tensor) -> Tensor:
+    """One number a sample, to be broadcast over `like [B, C, F, h, w]`."""
+    return torch.from_numpy(np.asarray(values)).to(like)[:, None, None, None, None]

@@ -12,11 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from longtake.errors import UserError
 from longtake.train.config import OptimiserConfig, Stage
 from longtake.train.distributed import fill
 from longtake.train.muon import Muon
 
 __all__ = ["Optimiser", "WeightAverage", "lr_factor"]
+
+MUON_MOMENT = "momentum"
+"""What Muon keeps of a parameter; AdamW keeps other names."""
 
 
 def lr_factor(stage: Stage, step_in_stage: int, steps_since_start: int, warmup_steps: int) -> float:
@@ -83,12 +87,23 @@ class Optimiser:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the moments that `state` gave; those of unknown parameters are refused."""
+        """Take up the moments that `state` gave. Raises UserError when they are another optimiser's."""
         parts = {id(p): part for part in self.parts for p in part.param_groups[0]["params"]}
         for key, value in state.items():
             name, moment = key.rsplit("/", 1)
             p = self.named[name]
+            _check_moment(name, moment, parts[id(p)])
             parts[id(p)].state[p][moment] = spread(value, p) if value.ndim else value.to(p.device, copy=True)
+
+
+def _check_moment(name: str, moment: str, part: torch.optim.Optimizer) -> None:
+    stored = "muon" if moment == MUON_MOMENT else "adamw"
+    asked = "muon" if isinstance(part, Muon) else "adamw"
+    if stored != asked:
+        raise UserError(
+            f"the checkpoint trained {name} with {stored}, the recipe asks for {asked}; resume with "
+            f"hidden: {stored}, or begin a new run from the checkpoint's weights"
+        )
 
 
 def spread(value: Tensor, p: Tensor) -> Tensor:

@@ -259,18 +259,7 @@ def train(
 
     restart_from: folder of an exported reader whose weights a new run begins with.
     """
-    run = Run(
-        ReaderTraining(recipe, data),
-        folder,
-        recipe.optimiser,
-        Cadence(
-            checkpoint_minutes=recipe.checkpoint_minutes,
-            sample_minutes=float("inf"),
-            log_steps=recipe.log_steps,
-            validate_steps=recipe.validate_steps,
-        ),
-        report,
-    )
+    run = Run(ReaderTraining(recipe, data), folder, recipe.optimiser, Cadence.of(recipe), report)
     if not run.resume() and restart_from:
         run.begin_with(Reader.load(restart_from).net.state_dict(), restart_from)
     return run.train(max_minutes=max_minutes)

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from longtake.errors import UserError
+from longtake.memory.build import planned_bytes
+from longtake.models.attention import Grid
 from longtake.models.codecs import spatial_stride
 from longtake.models.files import read_json
 from longtake.models.hub import look_up
@@ -27,7 +29,7 @@ from longtake.train.distil.specs import (
     Training,
 )
 from longtake.train.distil.stages import spec_of, stage_info
-from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, rollout_caches
+from longtake.train.memory_plan import Bytes, Clip, Plan, activations, held, is_big, rollout_caches
 
 __all__ = ["stage_plan"]
 
@@ -50,20 +52,22 @@ def stage_plan(
         networks["teacher"] = _held(
             _config_of("teacher", teacher or config.models.teacher), gpus, None, trained=False
         )
-    passes = {"student": activations(learner, _clip(spec, config, learner, own))}
+    again = _checkpointed(learner, gpus)
+    passes = {"student": activations(learner, _clip(spec, config, learner, own), checkpointed=again)}
     if isinstance(spec, AdversarialSpec):
         fake = _config_of("critic", config.models.critic or teacher or config.models.teacher)
         shared = spec.critic_lora is not None and config.models.critic is None
         networks["critic"] = _held(fake, gpus, spec.critic_lora, trained=True, average=False)
         if shared:
             networks["teacher"] = Bytes()
-        passes["critic"] = activations(fake, _clip(spec, config, fake, own, critic=True))
+        clip = _clip(spec, config, fake, own, critic=True)
+        passes["critic"] = activations(fake, clip, checkpointed=_checkpointed(fake, gpus))
     return Plan(
         stage=info.name,
         gpus=gpus,
         networks=networks,
         activations=passes,
-        caches=_caches(spec, config, learner, own) if isinstance(spec, SelfForcingSpec) else 0,
+        caches=_caches(spec, config, learner, own, again) if isinstance(spec, SelfForcingSpec) else 0,
     )
 
 
@@ -75,6 +79,12 @@ def _held(
         if lora is not None:
             adapt(network, lora, seed=0)
     return held(network, gpus, average=trained if average is None else average, blocks=network.blocks)
+
+
+def _checkpointed(config: WanConfig, gpus: int) -> bool:
+    """As `distil.start` does it: weights that are spread, and big networks."""
+    with torch.device("meta"):
+        return gpus > 1 or is_big(WanTransformer(config))
 
 
 def _config_of(role: str, model: str | None) -> WanConfig:
@@ -94,7 +104,7 @@ def _clip(
     spec: Training, config: DistilConfig, network: WanConfig, model: str | None, *, critic: bool = False
 ) -> Clip:
     """What one pass computes on; teacher forcing has every frame twice, and a rollout a block at a time."""
-    tokens = spec.frames * _cells(config, network, model)
+    tokens = spec.frames * _grid(config, network, model).tokens
     twice = isinstance(spec, CausalSpec | GuidanceSpec | ConsistencySpec)
     rolled = isinstance(spec, SelfForcingSpec)
     return Clip(
@@ -106,10 +116,10 @@ def _clip(
     )
 
 
-def _cells(config: DistilConfig, network: WanConfig, model: str | None) -> int:
-    """Tokens of a latent frame."""
+def _grid(config: DistilConfig, network: WanConfig, model: str | None) -> Grid:
+    """Of the tokens of a latent frame."""
     stride = spatial_stride(_codec_config(model))
-    return network.grid(config.native.height // stride, config.native.width // stride).tokens
+    return network.grid(config.native.height // stride, config.native.width // stride)
 
 
 def _codec_config(model: str | None) -> dict[str, object] | None:
@@ -124,14 +134,20 @@ def _codec_config(model: str | None) -> dict[str, object] | None:
     return dict(read_json(path)) if path.is_file() else None
 
 
-def _caches(spec: SelfForcingSpec, config: DistilConfig, network: WanConfig, model: str | None) -> int:
-    cells, block = _cells(config, network, model), config.student.block
-    new = spec.advance if isinstance(spec, LongTuningSpec) else spec.frames
+def _caches(
+    spec: SelfForcingSpec, config: DistilConfig, network: WanConfig, model: str | None, checkpointed: bool
+) -> int:
+    grid, policy = _grid(config, network, model), config.student
+    item = 4 if config.precision == "float32" else 2
+    new = range(spec.frames)
+    if isinstance(spec, LongTuningSpec):  # late in a sequence, where every block sees a full window
+        new = range(spec.length - spec.advance, spec.length)
     each = rollout_caches(
         network,
-        tokens_of_block=block * cells,
-        blocks=-(-new // block),
-        window=config.student.window.frames * cells,
-        bfloat16=config.precision != "float32",
+        cache=planned_bytes(policy, network, grid, torch.float32),
+        tokens_of_block=policy.block * grid.tokens,
+        blocks=range(new.start // policy.block, -(-new.stop // policy.block)),
+        window=policy.window.frames * grid.tokens,
+        joined=0 if checkpointed else item,
     )
     return spec.batch_size * each

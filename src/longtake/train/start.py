@@ -12,7 +12,7 @@ from torch import Tensor
 from longtake.errors import UserError
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanTransformer
-from longtake.train.checkpoint import checkpoints
+from longtake.train.checkpoint import refuse_old_run
 from longtake.train.config import MiniConfig
 from longtake.train.device import choose_compute
 from longtake.train.distributed import ALONE, Group, join
@@ -50,8 +50,7 @@ def train_mini(
     for, nor the folder is new.
     """
     require_matplotlib()
-    if checkpoints(out) and not resume:
-        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    refuse_old_run(out, resume)
     if threads:
         torch.set_num_threads(threads)
     group = join(device)
@@ -79,12 +78,7 @@ def mini_run(
 ) -> Run:
     """A run of the recipe at its beginning."""
     recipe = Mini(config, data, words(), choose_compute(device, config.precision), group.every)
-    cadence = Cadence(
-        checkpoint_minutes=config.checkpoint_minutes,
-        sample_minutes=config.sample_minutes,
-        log_steps=config.log_steps,
-        validate_steps=config.validate_steps,
-    )
+    cadence = Cadence.of(config, config.sample_minutes)
     return Run(recipe, out, config.optimiser, cadence, report, group)
 
 

@@ -152,6 +152,15 @@ class LatentSet:
         c, t, h, w = max((shard.latents.shape[1:] for shard in self.shards), key=lambda shape: shape[1])
         return c, t, h, w
 
+    def check_length(self, frames: int) -> None:
+        """Raise UserError where more latent frames are asked for than a clip has."""
+        stored = self.latent_shape[1]
+        if frames > stored:
+            raise UserError(
+                f"{self.folder} holds clips of {stored} latent frames, {frames} are asked for; "
+                f"use {stored} or fewer in every stage, or make a set of longer clips"
+            )
+
     @cached_property
     def _clips(self) -> Places:
         return self._places(IMAGES, False)

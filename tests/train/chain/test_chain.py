@@ -8,14 +8,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from longtake.errors import UserError
-from longtake.measure.results import Result
+from longtake.measure.provenance import provenance
+from longtake.measure.results import Figure, Result
+from longtake.train.app import app
+from longtake.train.chain import run as run_module
 from longtake.train.chain import works as module
 from longtake.train.chain.account import account
 from longtake.train.chain.config import ChainConfig, chain_config, chain_names
 from longtake.train.chain.run import Chain, Job, Work
 from longtake.train.chain.state import ChainState, Done
+from longtake.train.distil.config import distil_config
 from longtake.train.gates.config import GateConfig
 from tests.tiny import TINY_POLICY, tiny_folder
 
@@ -106,6 +111,46 @@ def test_until_ends_early_and_from_begins_anew(model: Path, tmp_path: Path) -> N
     assert (tmp_path / "before" / "1" / "consistency" / "gate.json").read_text() == kept, "nothing is lost"
 
 
+def test_from_after_until_is_refused_before_anything_is_moved(model: Path, tmp_path: Path) -> None:
+    works = Works(model)
+    assert chain(tmp_path, works).run()
+    before = (tmp_path / "chain.jsonl").read_text()
+    with pytest.raises(UserError, match="--from dmd comes after --until causal"):
+        chain(tmp_path, works).run(begin="dmd", until="causal")
+    assert (tmp_path / "dmd").is_dir()
+    assert not (tmp_path / "before").exists()
+    assert (tmp_path / "chain.jsonl").read_text() == before
+
+
+def test_other_files_beside_earlier_results_do_not_matter(model: Path, tmp_path: Path) -> None:
+    works = Works(model)
+    assert chain(tmp_path, works).run()
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / ".notes").write_text("of the user")
+    assert chain(tmp_path, works).run(begin="dmd")
+    assert (tmp_path / "before" / "1" / "dmd").is_dir()
+
+
+def test_a_gate_that_is_held_again_counts_its_takes_still(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(stage: str, *_: object, **__: object) -> Result:
+        figures = (Figure(name="legible", value=0.0, asked=">= 0.5"),)
+        return Result(
+            name="gate",
+            title="",
+            definition="",
+            config={},
+            figures=figures,
+            provenance=provenance("float32"),
+            seconds=600.0,
+        )
+
+    monkeypatch.setattr(run_module, "hold", held)
+    assert chain(tmp_path, Works(model), enforce=False).run(until="causal")
+    assert 720 <= ChainState(tmp_path).done()["causal"].seconds < 730, "120 of training, 600 of takes"
+
+
 def test_from_needs_what_comes_before(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="causal comes first and is not done"):
         chain(tmp_path, Works(model)).run(begin="dmd")
@@ -140,6 +185,10 @@ def test_gates_that_are_not_enforced_only_report(model: Path, tmp_path: Path) ->
         ({"stages": ("pretrain", "causal"), "gates": {}}, "pretrain: name its recipe"),
         ({"base": None}, "begins with pretraining or with a model"),
         ({"stages": ("causal",)}, "consistency, dmd is not among the stages"),
+        (
+            {"stages": ("causal", "ode-pairs"), "gates": {"ode-pairs": {"asked": {"legible": ">= 0.9"}}}},
+            "gates.ode-pairs.asked: the stage makes no model",
+        ),
     ],
 )
 def test_chains_that_cannot_be_are_refused(changes: dict[str, object], said: str) -> None:
@@ -182,16 +231,55 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
     }
 
 
+def test_a_stage_that_the_distillation_lacks_is_refused_at_the_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    values = yaml.safe_load(distil_config("smoke").model_dump_json(exclude_unset=True))
+    path.write_text(yaml.safe_dump({name: value for name, value in values.items() if name != "dmd"}))
+    with pytest.raises(UserError, match="no stage dmd; it has causal"):
+        module.works(config(distil=str(path)), module.Resources())
+
+
+def test_the_command_points_at_what_is_there(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pairs(job: Job) -> bool:
+        return True
+
+    works = Works(model)
+    stages = ("causal", "ode-pairs")
+    path = tmp_path / "chain.yaml"
+    path.write_text(yaml.safe_dump(config(stages=stages, gates={"causal": QUICK}).model_dump(mode="json")))
+    doing = {"causal": works.work("causal"), "ode-pairs": pairs}
+    monkeypatch.setattr(module, "works", lambda *_: doing)
+    given = ["chain", "--config", str(path), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*given, "--until", "causal"])
+    assert "longtake generate --model" in done.output
+    done = CliRunner().invoke(app, [*given, "--until", "ode-pairs"])
+    assert done.exit_code == 0, done.output
+    assert "makes no model" in done.output
+    assert "longtake generate" not in done.output
+
+
+def test_the_account_says_what_the_chain_computes_in(tmp_path: Path) -> None:
+    path, resources = tmp_path / "half.yaml", module.Resources(device="cpu")
+    values = yaml.safe_load(distil_config("smoke").model_dump_json(exclude_unset=True))
+    for precision in ("bfloat16", "float32"):
+        path.write_text(yaml.safe_dump(values | {"precision": precision}))
+        recipe = config(distil=str(path))
+        assert module.number_format(recipe, resources) == precision
+        assert account("mini", recipe, tmp_path, precision).provenance.dtype == precision
+
+
 def test_what_it_took_is_accounted_for_and_what_is_not_done_is_said(model: Path, tmp_path: Path) -> None:
     recipe = config()
     state = ChainState(tmp_path)
     for stage in STAGES[:2]:
         state.add(Done(stage=stage, passed=True, reasons=(), seconds=1800, hardware="two cores"))
-    half = account("mini", recipe, tmp_path)
+    half = account("mini", recipe, tmp_path, "float32")
     assert [figure.value for figure in half.figures] == [0.5, 0.5, None]
     assert half.figures[-1].note == "not done yet: dmd"
     state.add(Done(stage="dmd", passed=False, reasons=("legible is 0",), seconds=3600, hardware="two cores"))
-    whole = account("mini", recipe, tmp_path)
+    whole = account("mini", recipe, tmp_path, "float32")
     assert (whole.figures[-1].value, whole.figures[-1].met) == (2, True)
     assert whole.figures[2].note == "gate: legible is 0"
     assert whole.config["machines"] == ["two cores"]

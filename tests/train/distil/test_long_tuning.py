@@ -66,6 +66,22 @@ def test_student_and_critic_see_the_same_window_of_a_step(data: Path) -> None:
     assert made.count == 4, "the rollout went on twice"
 
 
+def test_all_draws_of_an_update_are_the_same_to_student_and_critic(data: Path) -> None:
+    """Two draws an update: 0 and 1, then 2 and 3. The second update is the critic's alone."""
+    made = tuning(data)
+    stage, made.parts = made.stages[0], 2
+    student = [made.generate(stage, draw, trained=True) for draw in (0, 1)]
+    critic = [made.generate(stage, draw, trained=False) for draw in (0, 1)]
+    for one, other in zip(student, critic, strict=True):
+        assert torch.equal(one.latents, other.latents)
+        assert not other.latents.requires_grad
+    assert made.count == 6, "the rollout went on once a draw"
+    for draw in (2, 3):
+        made.generate(stage, draw, trained=False)
+    assert made.count == 10
+    assert sorted(made._made) == [2, 3], "windows of earlier updates are let go"
+
+
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_the_prompt_changes_once_and_recaches_once(
     data: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool

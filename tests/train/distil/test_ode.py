@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,13 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
-from longtake.methods import Conditions
+from longtake.methods import Conditions, Method
 from longtake.sampling.noise import CounterNoise, Purpose
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
+from longtake.train.device import Compute
 from longtake.train.distil.clips import Clips
-from longtake.train.distil.config import distil_config
+from longtake.train.distil.config import DistilConfig, distil_config
 from longtake.train.distil.consistency import Consistency
 from longtake.train.distil.flow import StepLevels, gather_states
 from longtake.train.distil.ode import OdeRegression, regression_error
@@ -22,8 +25,9 @@ from longtake.train.distil.ode_pairs import kept_states, make_pairs, pair_method
 from longtake.train.distil.pairs import Pairs
 from longtake.train.distil.specs import OdePairsSpec
 from longtake.train.distil.stage import Roles, causal_velocity, velocity_after
-from tests.train.distil.toys import COMPUTE, SHAPE, backbone, config, constant
-from tests.train.sets import write_set
+from longtake.train.log import RunLog
+from tests.train.distil.toys import COMPUTE, POLICY, SHAPE, Away, backbone, config, constant
+from tests.train.sets import record, write_set, write_shard
 
 CONFIG = config()
 LEVELS = StepLevels.of(CONFIG.sampler)
@@ -41,16 +45,26 @@ def pairs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def make(data: Path, out: Path, changes: dict[str, object] | None = None, stop: int = 10**9) -> bool:
-    spec = CONFIG.ode_pairs
+def make(
+    data: Path,
+    out: Path,
+    changes: dict[str, object] | None = None,
+    stop: int = 10**9,
+    *,
+    chain: DistilConfig = CONFIG,
+    teacher: int = 2,
+    compute: Compute = COMPUTE,
+) -> bool:
+    spec = chain.ode_pairs
     assert spec is not None
     asked = iter(range(10**9))
     return make_pairs(
-        CONFIG,
+        chain,
         spec.model_copy(update=changes or {}),
-        Clips(CONFIG, data),
-        backbone(2, trained=False),
+        Clips(chain, data),
+        backbone(teacher, trained=False),
         out,
+        compute,
         progress=lambda done, total: None,
         stop=lambda: next(asked) >= stop,
     )
@@ -132,8 +146,75 @@ def test_making_pairs_goes_on_where_it_stopped_and_gives_the_same(
     assert (tmp_path / "pairs-000000.safetensors").stat().st_mtime_ns == written
     for path in pairs.glob("*.safetensors"):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match=r"other settings \(spec\.guidance_scale 2\.0 there, 5\.0 given\)"):
         make(data, tmp_path, {"guidance_scale": 5.0})
+
+
+def test_pairs_of_another_teacher_seed_policy_or_set_are_not_mixed_in(
+    data: Path, pairs: Path, tmp_path: Path
+) -> None:
+    kept = (pairs / "pairs.json").read_text()
+    longer = POLICY | {"window": {"kind": "rolling", "frames": 8, "sink": 1}}
+    other = tmp_path / "other"
+    write_shard(other, "shard-000000", [record(i) for i in range(4)])
+    with pytest.raises(UserError, match=r"\(teacher \w+ there, \w+ given\)"):
+        make(data, pairs, teacher=3)
+    with pytest.raises(UserError, match=r"\(seed 0 there, 1 given\)"):
+        make(data, pairs, chain=config(seed=1))
+    with pytest.raises(UserError, match=r"\(policy\.window\.frames 6 there, 8 given\)"):
+        make(data, pairs, chain=config(policy=longer))
+    with pytest.raises(UserError, match=r"\(clips \w+ there, \w+ given\)"):
+        make(other, pairs)
+    assert (pairs / "pairs.json").read_text() == kept
+    assert make(data, pairs), "with the same it goes on"
+
+
+def test_shards_that_came_later_change_no_pair(tmp_path: Path) -> None:
+    folder, out = write_set(tmp_path / "set"), tmp_path / "pairs"
+    assert not make(folder, out, stop=2)
+    write_shard(folder, "shard-000002", [record(i) for i in range(4)])
+    assert make(folder, out)
+    assert json.loads((out / "pairs.json").read_text())["shards"] == ["shard-000000", "shard-000001"]
+
+
+def test_seconds_of_making_pairs_add_up_over_legs(data: Path, tmp_path: Path) -> None:
+    assert not make(data, tmp_path, stop=2)
+    (tmp_path / "log.jsonl").write_text('{"kind": "pairs", "step": 1, "of": 3, "seconds": 100.0}\n')
+    assert make(data, tmp_path)
+    lines = RunLog(tmp_path).records()
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(line["seconds"] >= 100 for line in lines)
+
+
+@pytest.mark.parametrize("teacher", ["bidirectional", "causal"])
+def test_pairs_are_made_in_the_precision_of_the_recipe(data: Path, tmp_path: Path, teacher: str) -> None:
+    made = {}
+    for name, compute in (("whole", COMPUTE), ("half", replace(COMPUTE, bfloat16=True))):
+        changes = {"teacher": teacher, "pairs": 1, "validation_pairs": 0}
+        assert make(data, tmp_path / name, changes, compute=compute)
+        made[name] = Pairs(tmp_path / name, LEVELS).draw(numbers(0, "test"), 1)[0]
+    assert torch.equal(made["whole"][:, 0], made["half"][:, 0]), "noise is noise"
+    assert not torch.equal(made["whole"], made["half"])
+    assert torch.allclose(made["whole"], made["half"], atol=0.2)
+
+
+def test_states_of_a_network_on_a_gpu_come_to_the_cpu() -> None:
+    class Far:
+        def __init__(self, method: Method) -> None:
+            self.start, self.next, self.method = method.start, method.next, method
+
+        def denoise(self, *given: object) -> Tensor:
+            *rest, note = given
+            away = lambda step, time, x: note(step, time, x.as_subclass(Away))  # type: ignore[operator] # noqa: E731
+            return self.method.denoise(*rest, away)  # type: ignore[arg-type]
+
+    spec = CONFIG.ode_pairs
+    assert spec is not None
+    model = backbone(2, trained=False)
+    text = model.transformer.text_context(model.read(["a red sphere"]))
+    far, kept = Far(pair_method(CONFIG, spec, model)), kept_states(LEVELS, spec)
+    states = trajectory(far, Conditions(text=text, null_text=text), 7, 4, SHAPE, kept)  # type: ignore[arg-type]
+    assert type(states) is Tensor
 
 
 def test_pairs_of_another_step_list_are_refused(pairs: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from longtake.errors import UserError
+from longtake.models.patch_codec import PatchCodec
 from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.device import Compute
 from longtake.train.distil.clips import Clips
@@ -22,10 +24,12 @@ from longtake.train.distil.self_forcing import SelfForcing
 from longtake.train.distil.specs import LoraSpec
 from longtake.train.distil.stage import Roles
 from longtake.train.loop import Cadence, Run
-from longtake.train.optimise import WeightAverage
+from longtake.train.optimise import Optimiser, WeightAverage
 from longtake.train.recipe import Adversarial
-from tests.train.distil.toys import COMPUTE, backbone, config, roles
-from tests.train.sets import write_set
+from longtake.train.store import VALIDATION, LatentSet
+from tests.tiny import tiny_patch_codec
+from tests.train.distil.toys import COMPUTE, FAST, Away, backbone, config, roles
+from tests.train.sets import record, write_set, write_shard
 
 CONFIG = config()
 RECIPES: dict[str, Any] = {"dmd": Dmd, "self_forcing": SelfForcing, "long_tuning": LongTuning}
@@ -208,6 +212,55 @@ def test_backward_simulation_takes_the_students_own_states(data: Path) -> None:
     assert states.shape == (1, 3, *shape[1:])
     assert not states.requires_grad
     assert torch.equal(states[:, 0], simulated.noise(shape, "student simulation", 0, 0))
+
+
+def test_sample_sheets_are_decoded_where_the_codec_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = tiny_patch_codec()
+    chain = config(prompts=("a red sphere rolls",))
+    made = recipe("dmd", data, replace(roles(), codec=codec), chain)
+    plain, stream, seen = type(codec).decode, made.stream, []
+
+    def decode(self: PatchCodec, latents: Tensor, state: object) -> Tensor:
+        seen.append(type(latents))
+        return plain(self, latents.as_subclass(Tensor), state)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(codec), "decode", decode)
+    monkeypatch.setattr(made, "stream", lambda *given: stream(*given).as_subclass(Away))
+    made.sample({}, 4, tmp_path / "sheet.png")
+    assert seen == [Tensor]
+    assert (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("adamw", "muon"), ("muon", "adamw")])
+def test_moments_of_another_optimiser_are_refused(stored: str, asked: str) -> None:
+    def made(hidden: str) -> Optimiser:
+        named = dict(backbone(1).named_parameters())
+        return Optimiser(named, FAST.model_copy(update={"hidden": hidden}))
+
+    old = made(stored)
+    old.step(1.0)
+    made(stored).load(old.state())
+    with pytest.raises(
+        UserError,
+        match=rf"transformer\.blocks.* with {stored}, the recipe asks for {asked}; .*hidden: {stored}",
+    ):
+        made(asked).load(old.state())
+
+
+def test_validation_shows_no_jump_in_time(data: Path, tmp_path: Path) -> None:
+    records = [record(i, jump=i % 2 == 0, event=2 * (i % 2)) for i in range(6)]
+    folder = write_set(tmp_path)
+    write_shard(folder, VALIDATION, records, seed=99)
+    held = Clips(CONFIG, folder).held_out(4, 8)
+    assert held is not None
+    assert len(held.latents) == 3
+    stored = LatentSet(folder, [VALIDATION]).take([(0, place) for place in (1, 3, 5)])
+    assert torch.equal(held.latents, stored.latents[:, :, :4])
+    write_shard(folder, VALIDATION, [record(i, jump=True) for i in range(4)])
+    with pytest.raises(UserError, match=r"has set aside \(validation\) jump in time"):
+        Clips(CONFIG, folder)
 
 
 def test_an_average_of_fixed_decay_begins_at_its_update() -> None:

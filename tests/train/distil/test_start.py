@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from longtake.models.policy import OdeSpec
 from longtake.models.wan import WanTransformer
 from longtake.train.app import app
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
+from longtake.train.distil import start
 from longtake.train.distil.config import DistilConfig, distil_config, distil_names
+from longtake.train.distil.record import StageRecord
+from longtake.train.distil.stage import Distil
 from longtake.train.distil.start import run_stage
-from tests.train.distil.toys import WAN, config, model_folder
+from tests.train.distil.toys import COMPUTE, WAN, config, model_folder
 from tests.train.sets import write_set
 
 runner = CliRunner()
@@ -142,6 +146,38 @@ def test_the_command_runs_a_stage(base: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "done" in result.output
     assert len(list(out.glob("pairs-*.json"))) == 2
+
+
+def test_the_hint_to_go_on_says_all_that_was_given(base: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "a chain.yaml", tmp_path / "run"
+    path.write_text(CONFIG.model_dump_json(exclude_none=True))
+    given = ["stage", "dmd", "--config", str(path), "--data", str(base / "set"), "--out", str(out)]
+    given += ["--teacher", str(base / "model"), "--student", str(base / "model"), "--device", "cpu"]
+    given += ["--max-minutes", "0", "--set", "dmd.steps=4", "--set", "dmd.scores.symmetric=true"]
+    said = runner.invoke(app, given)
+    assert said.exit_code == 0, said.output
+    hint = said.output.replace("\n", "").partition("go on with: ")[2]
+    assert shlex.split(hint) == ["longtake", "train", *given, "--resume"]
+
+
+def test_big_networks_keep_the_inputs_of_their_blocks_alone(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of student, teacher and critic, in one process too; and the weights move as they would have."""
+    record = StageRecord(stage="dmd", student=str(base / "model"), teacher=str(base / "model"), config=CONFIG)
+    gradients = []
+    for big in (False, True):
+        monkeypatch.setattr(start, "is_big", lambda _, big=big: big)
+        made, _ = start.stage_recipe(record, base / "set", COMPUTE)
+        assert isinstance(made, Distil)
+        held = [made.roles.student, made.roles.teacher, made.roles.critic]
+        for each in held:
+            assert each is not None
+            assert all(("forward" in vars(block)) is big for block in each.transformer.blocks)
+        made.loss(made.stages[0], 0).backward()
+        gradients.append([p.grad for p in made.student.parameters() if p.grad is not None])
+    assert gradients[0]
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
 def test_rollouts_need_prompts_alone(base: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from longtake.models.text import TextEncoder
 from longtake.models.wan import WanConfig, WanTransformer
@@ -96,6 +97,13 @@ def constant(value: float, *, trained: bool = False) -> Backbone:
         made.transformer.proj_out.weight.zero_()
         made.transformer.proj_out.bias.fill_(value)
     return made
+
+
+class Away(Tensor):
+    """Stands for a tensor on a GPU: what is computed from it is away too, and only `cpu` brings it back."""
+
+    def cpu(self) -> Tensor:  # type: ignore[override]
+        return self.as_subclass(Tensor)
 
 
 def roles() -> Roles:

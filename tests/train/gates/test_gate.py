@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,12 @@ def test_a_curve_is_held_against_its_band(losses: list[float], met: list[bool]) 
 def test_points_that_a_run_has_not_reached_are_left_out() -> None:
     band = Band(points={20: (0.0, 2.0), 500: (0.0, 0.1)})
     assert {figure.name for figure in curve_figures(records([1.0] * 4), [band])} == {"loss at step 20"}
-    assert curve_figures(records([1.0]), [Band(figure="critic_loss", points={10: (0, 1)})]) == []
+
+
+def test_a_band_of_a_figure_that_the_log_does_not_have_is_not_met() -> None:
+    [figure] = curve_figures(records([1.0]), [Band(figure="critic_loss", points={10: (0, 1)})])
+    assert figure.met is False
+    assert figure.note == "left out: the log has no critic_loss"
 
 
 def test_takes_are_measured_shown_and_kept(tmp_path: Path, reader: Reader) -> None:
@@ -107,9 +113,34 @@ def test_what_the_reader_is_not_trusted_with_is_left_out(reader: Reader) -> None
     table = {f.name: f for f in figures([row], [case], reader, {"shape": ">= 0.9", "ground": ">= 0.9"})}
     untrusted = "shape" not in reader.trust.reported
     assert (table["shape"].value is None) is untrusted
-    assert table["shape"].met is (None if untrusted else True), "nothing is asked of what is not measured"
+    assert table["shape"].met is not untrusted, "what cannot be read does not pass"
     assert table["ground"].met, "the true scene shows what was asked"
     assert table["proxy_fvd"].value is None
+    assert table["proxy_fvd"].met is None, "nothing was asked of it"
+    untold = Reader(reader.net, replace(reader.trust, reported=()))
+    blind = {f.name: f for f in figures([row], [case], untold, {"shape": ">= 0.9", "proxy_fvd": "<= 1"})}
+    assert (blind["shape"].met, blind["proxy_fvd"].met, blind["colour"].met) == (False, False, None)
+
+
+def test_what_was_asked_and_is_not_known_is_said_with_the_reason(tmp_path: Path) -> None:
+    log(tmp_path, [1.0])
+    result = hold("ode-pairs", tmp_path, None, GateConfig(asked={"legible": ">= 0.9"}))
+    assert failures(result) == ["legible is not known: the stage makes no model, asked >= 0.9"]
+
+
+def test_takes_of_another_policy_are_made_anew(tmp_path: Path, reader: Reader) -> None:
+    log(tmp_path, [1.0])
+    config = GateConfig(prompts=1, seconds=0.5)
+    hold("dmd", tmp_path, tiny_pipeline(), config, reader=reader)
+    first = (tmp_path / "gate.jsonl").read_text().splitlines()
+    other = tiny_pipeline(guidance_scale=3.0)
+    hold("dmd", tmp_path, other, config, reader=reader)
+    second = (tmp_path / "gate.jsonl").read_text().splitlines()
+    assert len(first) == len(second) == 2
+    assert first[0] != second[0], "the ledger says by which policy its takes were made"
+    assert first[1] != second[1]
+    hold("dmd", tmp_path, other, config.model_copy(update={"seconds": 1.0}), reader=reader)
+    assert (tmp_path / "gate.jsonl").read_text().splitlines()[0] != second[0], "a gate may begin afresh"
 
 
 def test_true_scenes_are_nearer_to_themselves_than_still_ones(reader: Reader) -> None:
@@ -144,6 +175,7 @@ def test_gates_refuse_what_they_do_not_know(tmp_path: Path) -> None:
     for text, said in (
         ("asked: {beauty: '>= 1'}", "beauty unknown; known are colour"),
         ("asked: {flicker: '< 1'}", "asked.flicker"),
+        ("{prompts: 3, asked: {proxy_fvd: '<= 1'}}", "proxy_fvd needs prompts 4 at least, 3 given"),
         ("curves: [{points: {10: [2, 1]}}]", "give steps with a least and a greatest"),
     ):
         path.write_text(text)

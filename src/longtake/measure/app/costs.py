@@ -19,7 +19,7 @@ def speed(given: Given, seconds: Seconds = 30.0) -> None:
     """Real-time factor, time to the first frame warm and cold, and the share of each part."""
     from longtake.measure.playback import speed as measure
 
-    given.finish(measure(given.pipeline(), seconds))
+    given.finish(measure(given.pipeline(), seconds, given.model))
 
 
 @command(app, MODEL)

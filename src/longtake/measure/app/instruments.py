@@ -58,26 +58,6 @@ def metrics(
     given.finish(measure(frames, (64, 128, 256), progress))
 
 
-@command(app, ("model", "out", "pictures", "threads", "as_json"))
-def blending(
-    given: Given,
-    clips: Annotated[int, typer.Option("--clips", min=2, help="Toybox clips.")] = 16,
-    frames: Annotated[int, typer.Option("--frames", min=32, help="Frames of each clip.")] = 65,
-    size: Annotated[
-        int, typer.Option("--size", min=16, help="Side of the clips before they are enhanced.")
-    ] = 96,
-) -> None:
-    """Flow deviation of an enhancer's windows: by themselves, shared noise, averaging, randomized blending.
-
-    A model without an enhancer is measured with random weights, which the result says.
-    """
-    from longtake.measure.blending import blending as measure
-    from longtake.measure.blending import subject
-
-    given.set_threads()
-    given.finish(measure(subject(given.model), clips, frames, size, progress, given.pictures))
-
-
 @app.command()
 def report(
     results: Annotated[Path, typer.Option("--results", help="Folder of the results.")] = FOLDER,

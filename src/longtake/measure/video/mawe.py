@@ -17,8 +17,9 @@ in the next frame, bilinearly, mean over pixels that are not occluded. A pixel i
 target misses it by more than 0.01·(|w|² + |w'|²) + 0.5 (Ruder et al., arXiv 1604.08610), or leaves the picture.
 
 Beside them: `warp_error` and `flow_square` are the parts of the paper's form, `flow_mean` is the mean length in pixels
-at the video's own size, `flow_deviation` the standard deviation over time of the mean length at 720 × 720 (the blending
-ablation's measure, lower is smoother). Limits: flow is estimated, so textureless or very fast content misleads it.
+at the video's own size, `flow_deviation` the standard deviation over time of the mean length at 720 × 720 (lower is
+smoother). The ablation of blending measures the same by another flow at the video's own size, and calls it motion
+deviation: see `joins.py`. Limits: flow is estimated, so textureless or very fast content misleads it.
 """
 
 from __future__ import annotations

@@ -84,14 +84,13 @@ def _stretches(curve: Curve, low: float, span: float, last: float) -> Iterator[s
         yield " ".join(points)
 
 
-def write_page(path: Path, found: Sequence[Evaluation], *, title: str = "Video evaluation") -> None:
+def write_page(path: Path, found: Sequence[Evaluation]) -> None:
     """Write the report. Raises UserError when the file cannot be written."""
     from jinja2 import Environment
 
     template = (files("longtake.measure.video") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
-        title=title,
         origin=provenance("float32"),
         figures={
             name: label for name, label in FIGURES.items() if any(name in e.finding.values for e in found)

@@ -15,8 +15,8 @@ MOST_HOURS = 12
 """What a chain from nothing may take on two cores."""
 
 
-def account(name: str, config: ChainConfig, folder: Path) -> Result:
-    """Hours of the stages that are behind the chain in `folder`; `name` is the chain's."""
+def account(name: str, config: ChainConfig, folder: Path, dtype: str) -> Result:
+    """Hours of the stages that are behind the chain in `folder`; `name` is the chain's, `dtype` what it computes in."""
     done = ChainState(folder).done()
     hours = {stage: done[stage].seconds / 3600 for stage in config.stages if stage in done}
     lacking = [stage for stage in config.stages if stage not in done]
@@ -32,7 +32,8 @@ def account(name: str, config: ChainConfig, folder: Path) -> Result:
     return Result(
         name=f"chain-{name}",
         title=f"Hours of the chain {name}, from {config.base or 'nothing'} to a student",
-        definition="Wall-clock time of each stage with its gate, over all legs. Making the stored set is not included.",
+        definition="Wall-clock time of each stage with its gate, over all legs; what was done anew after a kill counts "
+        "once. Making the stored set is not included.",
         config={"stages": list(config.stages), "machines": machines},
         figures=(
             *(
@@ -46,6 +47,6 @@ def account(name: str, config: ChainConfig, folder: Path) -> Result:
             ),
             whole,
         ),
-        provenance=provenance("float32"),
+        provenance=provenance(dtype),
         seconds=3600 * sum(hours.values()),
     )

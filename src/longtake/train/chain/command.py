@@ -36,11 +36,12 @@ def chain(
     """Pretrain and distil in one folder, a measured gate after each stage; can be killed and goes on."""
     from longtake.train.chain.account import account
     from longtake.train.chain.config import chain_config
-    from longtake.train.chain.run import Chain
-    from longtake.train.chain.works import Resources, make_data, works
+    from longtake.train.chain.run import MODEL, Chain
+    from longtake.train.chain.works import Resources, make_data, number_format, works
 
     recipe = chain_config(config)
-    doing = works(recipe, Resources(device=device, threads=threads, max_minutes=max_minutes))
+    resources = Resources(device=device, threads=threads, max_minutes=max_minutes)
+    doing = works(recipe, resources)
     folder = data or out / "data"
     if data is None:
         make_data(folder, recipe.data, recipe.workers)
@@ -48,7 +49,9 @@ def chain(
         begin=begin, until=until
     )
     if record is not None:
-        account(Path(config).stem, recipe, out).save(record)
-    last = until or recipe.stages[-1]
-    if done:
-        typer.echo(f"{out / last / 'model'}: longtake generate --model {out / last / 'model'} …", err=True)
+        account(Path(config).stem, recipe, out, number_format(recipe, resources)).save(record)
+    last = out / (until or recipe.stages[-1])
+    if done and (last / MODEL).is_dir():
+        typer.echo(f"{last / MODEL}: longtake generate --model {last / MODEL} …", err=True)
+    elif done:
+        typer.echo(f"{last}: done; it makes no model, the stage after it goes on from there", err=True)

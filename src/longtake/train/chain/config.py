@@ -74,6 +74,8 @@ class ChainConfig(Strict):
         unused = sorted(set(self.gates) - set(self.stages))
         if unused:
             raise ValueError(f"gates: {', '.join(unused)} is not among the stages")
+        if "ode-pairs" in self.gates and self.gates["ode-pairs"].asked:
+            raise ValueError("gates.ode-pairs.asked: the stage makes no model to measure; ask it of ode")
         return self
 
     @model_validator(mode="after")

@@ -97,6 +97,9 @@ class Chain:
                 raise UserError(
                     f"{option} {stage}: the chain has no such stage; its stages are {', '.join(stages)}"
                 )
+        last = len(stages) if until is None else stages.index(until) + 1
+        if begin is not None and stages.index(begin) >= last:
+            raise UserError(f"--from {begin} comes after --until {until}; nothing is to be done")
         if begin is not None:
             lacking = [s for s in stages[: stages.index(begin)] if s not in self.state.done()]
             if lacking:
@@ -104,7 +107,7 @@ class Chain:
             place = self.state.put_aside(stages[stages.index(begin) :])
             if place is not None:
                 self.say(f"earlier results of {begin} and later stages are in {place}")
-        return stages if until is None else stages[: stages.index(until) + 1]
+        return stages[:last]
 
     def _stands(self, done: Done) -> bool:
         """Whether a stage need not be looked at again: its gate was passed, or does not matter."""
@@ -130,7 +133,7 @@ class Chain:
                 stage=stage,
                 passed=not reasons,
                 reasons=reasons,
-                seconds=_trained(job.folder, seconds) + time.monotonic() - began,
+                seconds=_trained(job.folder, seconds) + max(time.monotonic() - began, result.seconds),
                 hardware=hardware(),
             )
         )
@@ -143,6 +146,6 @@ class Chain:
 
 
 def _trained(folder: Path, leg: float) -> float:
-    """Seconds of a stage's training over all legs, as its log has them; of a stage without a log those of this leg."""
+    """Seconds of a stage's work over all legs, as its log has them; `leg` is how long the last one was."""
     logged = [record["seconds"] for record in RunLog(folder).records() if "seconds" in record]
     return max(leg, *logged) if logged else leg

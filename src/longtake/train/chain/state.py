@@ -29,7 +29,7 @@ class Done:
     reasons: tuple[str, ...]
     """What the gate missed."""
     seconds: float
-    """Wall-clock time of the stage and its gate, over all legs."""
+    """Wall-clock time of the stage and its gate, over all legs; not what was done anew after a kill."""
     hardware: str
     """What the last leg ran on."""
 
@@ -68,7 +68,8 @@ class ChainState:
         there = [stage for stage in stages if (self.folder / stage).exists()]
         kept = [done for done in self.done().values() if done.stage not in stages]
         before = self.folder / "before"
-        place = before / str(1 + max((int(path.name) for path in before.glob("*")), default=0))
+        numbers = [int(path.name) for path in before.glob("*") if path.name.isdecimal()]
+        place = before / str(1 + max(numbers, default=0))
         for stage in there:
             place.mkdir(parents=True, exist_ok=True)
             (self.folder / stage).rename(place / stage)

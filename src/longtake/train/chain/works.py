@@ -16,18 +16,19 @@ from longtake.train.chain.config import ChainConfig
 from longtake.train.chain.run import Job, Work
 from longtake.train.checkpoint import checkpoints
 from longtake.train.config import LatentsConfig, MiniConfig
+from longtake.train.device import choose_compute
 from longtake.train.distil.config import DistilConfig, distil_config
+from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.distil.start import run_stage
 from longtake.train.export import export_mini
-from longtake.train.latents import make_latents
+from longtake.train.latents import make_latents, prepare
+from longtake.train.options import SHIPPED
 from longtake.train.recipe_file import load_config
 from longtake.train.report import ShardReport
 from longtake.train.start import train_mini
 from longtake.train.store import shard_names
 
-__all__ = ["Resources", "make_data", "works"]
-
-CODEC = Path(__file__).parents[2] / "weights" / "mini" / "codec"
+__all__ = ["Resources", "make_data", "number_format", "works"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,16 +44,32 @@ class Resources:
 
 
 def make_data(folder: Path, config: LatentsConfig, workers: int) -> None:
-    """The chain's own toybox set; shards that are there are kept."""
-    shards = -(-config.clips // config.shard_clips)
-    if len(shard_names(folder)) < shards:
+    """The chain's own toybox set; shards that are there, or came in place of others, are kept.
+
+    Raises UserError for a set of other settings.
+    """
+    codec = SHIPPED / "codec"
+    prepare(folder, codec, config)
+    if len(shard_names(folder)) < -(-config.clips // config.shard_clips):
         with ShardReport() as report:
-            make_latents(folder, CODEC, config, workers=workers, progress=report)
+            make_latents(folder, codec, config, workers=workers, progress=report)
+
+
+def number_format(config: ChainConfig, resources: Resources) -> str:
+    """What the chain's stages compute in on this machine: one format, or both where its recipes differ."""
+    asked = {distil_config(config.distil).precision}
+    if config.pretrain is not None:
+        asked.add(load_config(config.pretrain, MiniConfig).precision)
+    halves = {choose_compute(resources.device, precision).bfloat16 for precision in asked}
+    return ", ".join("bfloat16" if half else "float32" for half in sorted(halves))
 
 
 def works(config: ChainConfig, resources: Resources) -> Mapping[str, Work]:
-    """The work of every stage of a chain."""
+    """The work of every stage of a chain. Raises UserError when the distillation lacks one of them."""
     distil = distil_config(config.distil)
+    for stage in config.stages:
+        if stage != "pretrain":
+            spec_of(distil, stage_info(stage))
     doing: dict[str, Work] = {
         stage: _Distilling(stage=stage, config=config, distil=distil, resources=resources)
         for stage in config.stages
@@ -88,7 +105,7 @@ class _Pretraining:
         if done:
             export_mini(job.folder, job.model)
             codec = job.data / "codec"
-            shutil.copytree(codec if codec.is_dir() else CODEC, job.model / "codec", dirs_exist_ok=True)
+            shutil.copytree(codec if codec.is_dir() else SHIPPED / "codec", job.model / "codec", dirs_exist_ok=True)
             write_preset(job.model, self.chain.teacher, self.native)
         return done
 

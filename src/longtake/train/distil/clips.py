@@ -59,10 +59,12 @@ class Clips:
     """Clips of a latent set, on the CPU; captions are never dropped."""
 
     def __init__(self, config: DistilConfig, folder: Path) -> None:
+        """Raises UserError when the folder holds no clips, or has set none aside that can be used."""
         self.folder, self.seed = folder, config.seed
         self.crops, self.block = config.crops.weights, config.student.block
         self.text = config.text.model_copy(update={"dropout": 0.0})
         self.data = LatentSet(folder, seed=config.seed)
+        self.aside = _shots_aside(folder)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,11 +99,12 @@ class Clips:
         return self._of(batch, index, rng)
 
     def held_out(self, frames: int, most: int) -> ClipBatch | None:
-        """Clips set aside; None where the set has none."""
-        if not (self.folder / f"{VALIDATION}.json").exists():
+        """Clips set aside, spread evenly over those without a jump in time; None where the set has none."""
+        if not self.aside:
             return None
         stored = LatentSet(self.folder, [VALIDATION], seed=self.seed)
-        batch = stored.spread(min(len(stored), most))
+        count = min(len(self.aside), most)
+        batch = stored.take([(0, self.aside[i * len(self.aside) // count]) for i in range(count)])
         frames = min(frames, batch.latents.shape[2])
         index = np.tile(np.arange(frames), (len(batch.records), 1))
         return self._of(batch, index, numbers(self.seed, "validation"))
@@ -113,6 +116,20 @@ class Clips:
         row = torch.arange(len(index))[:, None]
         latents = batch.latents[row, :, torch.from_numpy(index)].transpose(1, 2).contiguous()
         return ClipBatch(latents, captions)
+
+
+def _shots_aside(folder: Path) -> list[int]:
+    """Which of the clips set aside have no jump in time, as those that stages are trained on; none where none are."""
+    if not (folder / f"{VALIDATION}.json").exists():
+        return []
+    [shard] = LatentSet(folder, [VALIDATION]).shards
+    shots = [place for place, record in enumerate(shard.records) if not record.jump]
+    if not shots:
+        raise UserError(
+            f"all clips that {folder} has set aside ({VALIDATION}) jump in time, which training never shows; make the "
+            f"set anew with more of them or a smaller jump_share, or delete {VALIDATION}.json to do without"
+        )
+    return shots
 
 
 def silent(captions: Captions) -> Captions:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -82,6 +84,31 @@ def stage(
         max_minutes=max_minutes,
         shard=shard,
     )
-    again = f"; go on with: longtake train stage {name} --config {config} --data {data} --out {out} --resume"
+    again = again_with(
+        name,
+        {
+            "--config": config,
+            "--data": data,
+            "--out": out,
+            "--teacher": teacher,
+            "--student": student,
+            "--device": None if device == "auto" else device,
+            "--threads": threads,
+            "--max-minutes": None if math.isinf(max_minutes) else f"{max_minutes:g}",
+            "--nproc": None if nproc == 1 else nproc,
+        },
+        changes or (),
+        shard,
+    )
     if os.environ.get("RANK", "0") == "0":
-        typer.echo(f"{out}: {'done' if done else f'stopped before the end{again}'}", err=True)
+        typer.echo(f"{out}: {'done' if done else f'stopped before the end; go on with: {again}'}", err=True)
+
+
+def again_with(name: str, given: Mapping[str, object], changes: Sequence[str], shard: bool | None) -> str:
+    """The command that goes on with a stage: everything that was given, ready for a shell."""
+    words = ["longtake", "train", "stage", name]
+    words += [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    words += [word for change in changes for word in ("--set", change)]
+    if shard is not None:
+        words.append("--shard" if shard else "--replicate")
+    return shlex.join([*words, "--resume"])

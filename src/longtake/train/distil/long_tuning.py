@@ -52,14 +52,17 @@ class LongTuning(SelfForcing):
         self.recent = torch.zeros(1, clips.latent_shape[0], 0, *clips.latent_shape[1:])
         """Latents of the newest frames, at most two windows."""
         self._prompt = ""
-        self._last: tuple[int, Generated] | None = None
+        self._made: dict[int, Generated] = {}
+        """The windows of the current update, by draw."""
 
     def generate(self, stage: Stage, step: int, *, trained: bool) -> Generated:
-        """The newest window. The student's step makes it with gradients, and the critic learns from the same one."""
-        if self._last is not None and self._last[0] == step:
-            return self._last[1]
+        """The newest window. The student's draw makes it with gradients, and the critic learns from the same one."""
+        if step in self._made:
+            return self._made[step]
         made = self._advance(stage, step, trained)
-        self._last = step, made._replace(latents=made.latents.detach())
+        update = step // self.parts
+        self._made = {draw: kept for draw, kept in self._made.items() if draw // self.parts == update}
+        self._made[step] = made._replace(latents=made.latents.detach())
         return made
 
     def _advance(self, stage: Stage, step: int, trained: bool) -> Generated:
@@ -125,7 +128,7 @@ class LongTuning(SelfForcing):
         """Take up the live rollout."""
         self.number, self.count = state["place"].tolist()
         self._prompt = bytes(state["prompt"].tolist()).decode().rstrip("\0")
-        self.recent, self._last = state["recent"].clone(), None
+        self.recent, self._made = state["recent"].clone(), {}
         self.memory = self.rollout.start()
         memory = "memory."
         self.memory.restore(

@@ -3,8 +3,8 @@
 The teacher is bidirectional, with guidance, or a causal model that goes block after block (Causal-Forcing, arXiv
 2602.02214: on bidirectional trajectories one causal input has several targets). Made by the engine's own methods.
 
-A pair is a function of config and number, and finished shards are kept, so the making may be stopped and started.
-The files: `pairs.py`.
+A pair is a function of config, teacher, clips and number, and finished shards are kept, so the making may be stopped
+and started; `pairs_settings.py` keeps pairs of different makings apart. The files: `pairs.py`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ from longtake.sampling.noise import CounterNoise, Purpose
 from longtake.sampling.ode import FlowODE
 from longtake.sampling.schedule import FlowSchedule
 from longtake.train.counters import numbers
+from longtake.train.device import Compute
 from longtake.train.distil.backbone import Backbone
 from longtake.train.distil.clips import Clips
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.flow import StepLevels
-from longtake.train.distil.pairs import FORMAT, SETTINGS, VALIDATION
+from longtake.train.distil.pairs import FORMAT, VALIDATION
+from longtake.train.distil.pairs_settings import keep_settings
 from longtake.train.distil.specs import OdePairsSpec
+from longtake.train.log import RunLog
 from longtake.train.shard_file import write_text
+from longtake.train.timing import Clock
 
 __all__ = ["kept_states", "make_pairs", "pair_method", "trajectory"]
 
@@ -89,7 +93,7 @@ def trajectory(
     latent_shape: tuple[int, int, int],
     kept: Sequence[int],
 ) -> Tensor:
-    """The states `[len(kept), C, F, h, w]` after so many steps; of each block its own trajectory."""
+    """The states `[len(kept), C, F, h, w]` after so many steps, on the CPU; of each block its own trajectory."""
     noise, state, parts = CounterNoise(seed), method.start(latent_shape), []
     position = 0
     while position < frames:
@@ -97,7 +101,7 @@ def trajectory(
         states = [noise(Purpose.INITIAL, plan.denoise, 0, latent_shape)]
 
         def note(step: int, timestep: float, latents: Tensor, states: list[Tensor] = states) -> Tensor:
-            states.append(latents)
+            states.append(latents.cpu())
             return latents
 
         clean = method.denoise(plan, noise, conditions, state, note)
@@ -113,6 +117,7 @@ def make_pairs(
     clips: Clips,
     teacher: Backbone,
     out: Path,
+    compute: Compute,
     *,
     progress: Progress,
     stop: Stop = lambda: False,
@@ -121,14 +126,19 @@ def make_pairs(
 
     Raises UserError when `out` holds pairs of other settings, or the disk is full.
     """
-    levels = StepLevels.of(config.sampler)
-    maker = _Maker(config=config, spec=spec, clips=clips, teacher=teacher, kept=kept_states(levels, spec))
-    _prepare(out, spec, levels)
-    jobs = [job for job in _jobs(spec) if not (out / f"{job.name}.json").exists()]
+    kept = kept_states(StepLevels.of(config.sampler), spec)
+    maker = _Maker(config=config, spec=spec, clips=clips, teacher=teacher, compute=compute, kept=kept)
+    keep_settings(out, config, spec, clips, teacher)
+    every = _jobs(spec)
+    jobs = [job for job in every if not (out / f"{job.name}.json").exists()]
+    log = RunLog(out)
+    clock = Clock(max((record["seconds"] for record in log.records() if "seconds" in record), default=0.0))
     for done, job in enumerate(jobs):
         progress(done, len(jobs))
         if not maker.write(out, job, stop):
             return False
+        step = len(every) - len(jobs) + done + 1
+        log.write({"kind": "pairs", "step": step, "of": len(every), "seconds": round(clock.total(), 1)})
     progress(len(jobs), len(jobs))
     return True
 
@@ -154,25 +164,13 @@ def _jobs(spec: OdePairsSpec) -> list[_Job]:
     return aside + jobs
 
 
-def _prepare(out: Path, spec: OdePairsSpec, levels: StepLevels) -> None:
-    settings = {
-        "format": FORMAT,
-        "timesteps": list(levels.timesteps),
-        "spec": spec.model_dump(mode="json", exclude={"pairs"}),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / SETTINGS
-    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(settings)):
-        raise UserError(f"{out} holds pairs made with other settings; give another folder or delete it")
-    write_text(path, json.dumps(settings))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Maker:
     config: DistilConfig
     spec: OdePairsSpec
     clips: Clips
     teacher: Backbone
+    compute: Compute
     kept: list[int]
 
     def write(self, out: Path, job: _Job, stop: Stop) -> bool:
@@ -205,13 +203,14 @@ class _Maker:
         wordings = record.segments[0].captions
         caption = wordings[int(rng.integers(len(wordings)))]
         transformer = self.teacher.transformer
-        text, null = (transformer.text_context(self.teacher.read([prompt])) for prompt in (caption, ""))
-        states = trajectory(
-            pair_method(self.config, self.spec, self.teacher),
-            Conditions(text=text, null_text=null),
-            int(rng.integers(2**62)),
-            self.spec.frames,
-            self.clips.latent_shape,
-            self.kept,
-        )
+        with self.compute.autocast():
+            text, null = (transformer.text_context(self.teacher.read([prompt])) for prompt in (caption, ""))
+            states = trajectory(
+                pair_method(self.config, self.spec, self.teacher),
+                Conditions(text=text, null_text=null),
+                int(rng.integers(2**62)),
+                self.spec.frames,
+                self.clips.latent_shape,
+                self.kept,
+            )
         return states, caption

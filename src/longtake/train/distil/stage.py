@@ -99,7 +99,7 @@ class Distil(ABC):
         if not prompts or codec is None:
             return
         with self.averaged(weights):
-            clips = torch.cat([self.stream(prompt, frames) for prompt in prompts])
+            clips = torch.cat([self.stream(prompt, frames) for prompt in prompts]).cpu()
         sheet(codec.decode(clips, codec.start()).numpy(), prompts).save(path)
 
     def stream(self, prompt: str, frames: int) -> Tensor:

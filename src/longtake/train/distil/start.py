@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from longtake.errors import UserError
-from longtake.train.checkpoint import checkpoints
+from longtake.train.checkpoint import refuse_old_run
 from longtake.train.config import OptimiserConfig
 from longtake.train.device import Compute, choose_compute
 from longtake.train.distil.backbone import Backbone
@@ -22,15 +22,16 @@ from longtake.train.distil.export import export_student
 from longtake.train.distil.ode_pairs import make_pairs
 from longtake.train.distil.opening import MODEL, open_model, open_roles
 from longtake.train.distil.record import StageRecord, keep_record, kept_record
-from longtake.train.distil.stage import Distil, Streamed
+from longtake.train.distil.stage import Distil, Roles, Streamed
 from longtake.train.distil.stages import StageInfo, spec_of, stage_info, trained_by
 from longtake.train.distributed import ALONE, Group, join
 from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Run
+from longtake.train.memory_plan import is_big
 from longtake.train.plots import require_matplotlib
 from longtake.train.recipe import Recipe, Report
 from longtake.train.report import RunReport, ShardReport
-from longtake.train.sharding import shard_all
+from longtake.train.sharding import checkpoint_blocks, shard_all
 
 __all__ = ["run_stage", "stage_recipe", "stage_run"]
 
@@ -92,12 +93,7 @@ def stage_run(
     """A run of a stage at its beginning."""
     config = record.config
     recipe, optimiser = stage_recipe(record, data, choose_compute(device, config.precision), group)
-    cadence = Cadence(
-        checkpoint_minutes=config.checkpoint_minutes,
-        sample_minutes=config.sample_minutes,
-        log_steps=config.log_steps,
-        validate_steps=config.validate_steps,
-    )
+    cadence = Cadence.of(config, config.sample_minutes)
     return Run(recipe, out, optimiser, cadence, report, group)
 
 
@@ -110,16 +106,24 @@ def stage_recipe(
     roles, opened = open_roles(
         record.config, spec, student=record.student, teacher=record.teacher, device=compute.device
     )
-    if group.sharded:
-        shard_all(
-            [b.transformer for b in (roles.student, roles.teacher, roles.critic) if b], compute.device, group
-        )
+    _hold(roles, compute, group)
     recipe: Recipe = trained_by(info)(spec, record.config, data, roles, compute)
     if isinstance(recipe, Distil):
         recipe.parts = group.every
     if isinstance(recipe, Streamed | Causal):
         _check_latents(recipe.latent_shape, data, roles.student, opened.name)
     return recipe, spec.optimiser
+
+
+def _hold(roles: Roles, compute: Compute, group: Group) -> None:
+    """Spread the weights where the group does; keep the inputs of blocks alone where that or the size asks for it."""
+    held = [b.transformer for b in (roles.student, roles.teacher, roles.critic) if b]
+    if group.sharded:
+        shard_all(held, compute.device, group)
+        return
+    for transformer in {id(each): each for each in held}.values():
+        if is_big(transformer):
+            checkpoint_blocks(transformer)
 
 
 def stage_group(spec: Any, info: StageInfo, device: str, shard: bool | None) -> Group:
@@ -153,7 +157,14 @@ def _pairs(
     end = time.monotonic() + 60 * max_minutes
     with hold_signals() as heard, ShardReport() as report:
         return make_pairs(
-            config, spec, clips, model, out, progress=report, stop=lambda: heard() or time.monotonic() > end
+            config,
+            spec,
+            clips,
+            model,
+            out,
+            compute,
+            progress=report,
+            stop=lambda: heard() or time.monotonic() > end,
         )
 
 
@@ -165,8 +176,7 @@ def _record(
     student: str | Path | None,
     resume: bool,
 ) -> StageRecord:
-    if checkpoints(out) and not resume:
-        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    refuse_old_run(out, resume)
     before = kept_record(out) if resume else None
     if before is not None and before.stage != info.name:
         raise UserError(f"{out} holds a run of stage {before.stage}, not {info.name}; give its own folder")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from longtake.measure.frechet import LEAST
 from longtake.train.gates.figures import FIGURES
 from longtake.train.recipe_file import Strict
 
@@ -45,11 +46,13 @@ class GateConfig(Strict):
     curves: tuple[Band, ...] = ()
     """Expected courses of the log."""
     asked: dict[str, Bounds] = {}
-    """What is asked of a figure; see `figures.FIGURES`."""
+    """What is asked of a figure; see `figures.FIGURES`. One that cannot be measured is not met."""
 
     @model_validator(mode="after")
     def _known(self) -> GateConfig:
         unknown = sorted(set(self.asked) - set(FIGURES))
         if unknown:
             raise ValueError(f"asked: {', '.join(unknown)} unknown; known are {', '.join(FIGURES)}")
+        if "proxy_fvd" in self.asked and self.prompts < LEAST:
+            raise ValueError(f"asked: proxy_fvd needs prompts {LEAST} at least, {self.prompts} given")
         return self

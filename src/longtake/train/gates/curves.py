@@ -7,18 +7,26 @@ from typing import Any
 
 from longtake.measure.results import Figure
 from longtake.train.gates.config import Band
+from longtake.train.gates.figures import LEFT_OUT
 from longtake.train.plots import smooth
 
 __all__ = ["curve_figures"]
 
 
 def curve_figures(records: Sequence[Mapping[str, Any]], bands: Sequence[Band]) -> list[Figure]:
-    """Two figures (least and greatest) for every point of a band that the run has reached."""
+    """Two figures (least and greatest) for every point of a band that the run has reached.
+
+    Of a band whose figure the log does not have, one that is not known.
+    """
     return [figure for band in bands for figure in _of_band(records, band)]
 
 
 def _of_band(records: Sequence[Mapping[str, Any]], band: Band) -> list[Figure]:
     lines = [line for line in records if line["kind"] == "train" and line.get(band.figure) is not None]
+    if not lines:
+        step, (low, _) = min(band.points.items())
+        name, why = f"{band.figure} at step {step}", f"{LEFT_OUT}the log has no {band.figure}"
+        return [Figure(name=name, value=None, asked=f">= {low:g}", note=why)]
     steps = [int(line["step"]) for line in lines]
     values = smooth([float(line[band.figure]) for line in lines])
     figures: list[Figure] = []

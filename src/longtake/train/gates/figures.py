@@ -3,7 +3,8 @@
 Adherence: shares by the toybox reader, of those attributes for which the reader has passed its own gate; of others the
 figure is left out, with the reason. `join_ratio`, `flicker`: see `measure.video.pace`; `drift_…`: see
 `measure.video.drift`, sizes without sign; both as the median over takes. `proxy_fvd`: see `measure.frechet`, against
-the true scenes of the same prompts. Nothing that measures has taken part in training the model.
+the true scenes of the same prompts. What is asked of a figure that is left out is not met. Nothing that measures has
+taken part in training the model.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from longtake.measure.video.drift import Drift
 from longtake.measure.video.pace import Pace
 from longtake.world.reader import Reader
 
-__all__ = ["DEFINITION", "FIGURES", "Made", "figures", "measure"]
+__all__ = ["DEFINITION", "FIGURES", "LEFT_OUT", "Made", "figures", "measure", "without_model"]
 
 DEFINITION = " ".join((__doc__ or "").split())
 LOOKS = ("join_ratio", "flicker", *(f"drift_{name}" for name in DRIFTS))
 FIGURES = (*ATTRIBUTES, "legible", *LOOKS, "proxy_fvd")
 """Everything that a gate can ask about."""
+LEFT_OUT = "left out: "
+"""How the note of a figure begins that could not be measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +73,11 @@ def figures(
     return [*_adherence(rows, cases, reader, asked), *_looks(rows, asked), _proxy_fvd(rows, asked)]
 
 
+def without_model(asked: Mapping[str, str]) -> list[Figure]:
+    """What is asked of a stage that makes no model: none of it can be measured."""
+    return [_left_out(name, asked, "the stage makes no model") for name in asked]
+
+
 def _adherence(
     rows: Sequence[Mapping[str, Any]], cases: Sequence[Case], reader: Reader, asked: Mapping[str, str]
 ) -> list[Figure]:
@@ -78,10 +86,13 @@ def _adherence(
     table = []
     for name in ATTRIBUTES:
         if NEEDS[name] not in reader.trust.reported:
-            why = f"left out: the reader did not pass its gate for {NEEDS[name]}"
-            table.append(Figure(name=name, value=None, unit="share", note=why))
+            why = f"the reader did not pass its gate for {NEEDS[name]}"
+            table.append(_left_out(name, asked, why, unit="share"))
             continue
         share = share_of([hit for outcome in outcomes for hit in outcome[name]])
+        if not share.total:
+            table.append(_left_out(name, asked, "no prompt says anything of it", unit="share"))
+            continue
         table.append(_figure(name, share.value, asked, "share", share.interval, share.total))
     legible = share_of([reading.legible for reading in readings])
     return [*table, _figure("legible", legible.value, asked, "share", legible.interval, legible.total)]
@@ -94,18 +105,20 @@ def _looks(rows: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> list[
         if values:
             table.append(_figure(name, float(np.median(values)), asked, count=len(values), note="median"))
         else:
-            table.append(
-                Figure(name=name, value=None, note="left out: the takes are too short, or have no joins")
-            )
+            table.append(_left_out(name, asked, "the takes are too short, or have no joins"))
     return table
 
 
 def _proxy_fvd(rows: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> Figure:
     if len(rows) < LEAST:
-        return Figure(name="proxy_fvd", value=None, note=f"left out: needs {LEAST} takes at least")
+        return _left_out("proxy_fvd", asked, f"needs {LEAST} takes at least")
     true, found = (np.array([row[name] for row in rows]) for name in ("true_features", "features"))
     distance = distances(true, found)
     return _figure("proxy_fvd", distance.value, asked, NAME, distance.interval, distance.clips)
+
+
+def _left_out(name: str, asked: Mapping[str, str], why: str, unit: str = "") -> Figure:
+    return Figure(name=name, value=None, unit=unit, asked=asked.get(name), note=LEFT_OUT + why)
 
 
 def _figure(

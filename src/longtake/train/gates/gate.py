@@ -2,22 +2,23 @@
 
 What is found is written into the stage's folder: `gate.json` (every figure, and whether it is as asked), `gate.md`
 (the same as a table) and `gate.png` (frames of the takes, the true scene below each). A gate that was stopped goes on
-with the next take.
+with the next take; takes of other weights, of another policy or length, or that another reader read, are made anew.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from longtake.errors import UserError
 from longtake.measure.by_eye import sheet
 from longtake.measure.cases import Case, held_out_cases
-from longtake.measure.filming import about_model, timeline_of
+from longtake.measure.filming import about_takes, timeline_of
 from longtake.measure.provenance import provenance
 from longtake.measure.report import section
 from longtake.measure.results import Figure, Ledger, Result
@@ -25,7 +26,7 @@ from longtake.models.codec import frames_for_latents
 from longtake.pipeline import Pipeline
 from longtake.train.gates.config import GateConfig
 from longtake.train.gates.curves import curve_figures
-from longtake.train.gates.figures import DEFINITION, Made, figures, measure
+from longtake.train.gates.figures import DEFINITION, LEFT_OUT, Made, figures, measure, without_model
 from longtake.train.log import RunLog
 from longtake.train.shard_file import write_text
 from longtake.world.reader import Reader
@@ -60,12 +61,14 @@ def hold(
     if pipe is not None:
         reader = reader or Reader.load()
         cases = held_out_cases(config.level, config.prompts, first=FIRST_SEED)
-        about |= about_model(pipe)
-        ledger = Ledger(folder / "gate.jsonl", about)
+        about |= about_takes(pipe, reader)
+        ledger = _ledger(folder / "gate.jsonl", about)
         _make_takes(ledger, cases, pipe, reader, config, folder / "takes", progress)
         _sheet([folder / "takes" / f"{case.key}.png" for case in cases[:SHOWN]], folder / "gate.png")
         table += figures([ledger.rows[case.key] for case in cases], cases, reader, config.asked)
         seconds, dtype = ledger.seconds, str(pipe.backbone.dtype).removeprefix("torch.")
+    else:
+        table += without_model(config.asked)
     result = Result(
         name="gate",
         title=f"Gate of the stage {stage}",
@@ -81,13 +84,22 @@ def hold(
 
 
 def failures(result: Result) -> list[str]:
-    """What a gate asked for and did not get, in words."""
+    """What a gate asked for and did not get, or could not measure, in words."""
     missed = [figure for figure in result.figures if figure.met is False]
     return [f"{figure.name} is {_shown(figure)}, asked {figure.asked}" for figure in missed]
 
 
 def _shown(figure: Figure) -> str:
-    return f"not known ({figure.note})" if figure.value is None else f"{figure.value:.4g}"
+    why = figure.note.removeprefix(LEFT_OUT)
+    return f"not known: {why}" if figure.value is None else f"{figure.value:.4g}"
+
+
+def _ledger(path: Path, about: Mapping[str, Any]) -> Ledger:
+    """The takes that are there, when the same model made them in the same way; else none."""
+    try:
+        return Ledger(path, about)
+    except UserError:
+        return Ledger(path, about, fresh=True)
 
 
 def _make_takes(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from longtake.errors import UserError
 from longtake.train.counters import numbers
+from longtake.train.crops import draw_caption
 from longtake.train.memories.config import MemoryRecipe
 from longtake.train.store import Batch, ClipRecord, LatentSet
 
@@ -46,21 +47,27 @@ class Sample:
     dropped: Dropped
 
 
-def draw(recipe: MemoryRecipe, data: LatentSet, step: int, count: int, levels: dict[int, float]) -> Sample:
-    """The batch of a step, a function of the recipe's seed and the step. Raises UserError for clips too short."""
+def draw(
+    recipe: MemoryRecipe, data: LatentSet, step: int, count: int, levels: dict[int, float], shown: int
+) -> Sample:
+    """The batch of a step, a function of the recipe's seed and the step. Raises UserError for clips too short.
+
+    shown: latent frames of a clip that are remembered and shown again, P.
+    """
     rng = numbers(recipe.seed, "memories", step)
     jumps = (rng.random(count) < recipe.jump_share) & (recipe.kind == "apm")
     batch = data.batch(step, jumps.tolist(), levels)
     light = np.where(rng.random(count) < recipe.light_share, recipe.light_sigma * rng.random(count), 0.0)
-    return _cut(recipe, batch, rng, light, drop(rng, recipe, count))
+    return _cut(recipe, batch, rng, light, drop(rng, recipe, count), shown)
 
 
-def held_out(recipe: MemoryRecipe, data: LatentSet, count: int) -> Sample:
+def held_out(recipe: MemoryRecipe, data: LatentSet, count: int, shown: int) -> Sample:
     """Clips set aside, always the same, with every condition and nothing noised."""
     batch = data.spread(min(count, len(data)))
     number = len(batch.records)
     nothing = Dropped(np.zeros(number, bool), np.zeros(number, bool))
-    return _cut(recipe, batch, numbers(recipe.seed, "memories held out"), np.zeros(number), nothing)
+    rng = numbers(recipe.seed, "memories held out")
+    return _cut(recipe, batch, rng, np.zeros(number), nothing, shown)
 
 
 def drop(rng: np.random.Generator, recipe: MemoryRecipe, count: int) -> Dropped:
@@ -72,13 +79,18 @@ def drop(rng: np.random.Generator, recipe: MemoryRecipe, count: int) -> Dropped:
 
 
 def _cut(
-    recipe: MemoryRecipe, batch: Batch, rng: np.random.Generator, light: np.ndarray, dropped: Dropped
+    recipe: MemoryRecipe,
+    batch: Batch,
+    rng: np.random.Generator,
+    light: np.ndarray,
+    dropped: Dropped,
+    shown: int,
 ) -> Sample:
-    frames, shown = recipe.clip, recipe.cam.frames
+    frames = recipe.clip
     first = _starts(rng, batch.records, batch.latents.shape[2], frames, recipe.block)
     clean = torch.stack([clip[:, s : s + frames] for clip, s in zip(batch.latents, first, strict=True)])
     texts = [
-        "" if silent else _caption(rng, record, start + shown)
+        "" if silent else draw_caption(rng, record, start + shown)
         for record, start, silent in zip(batch.records, first, dropped.text, strict=True)
     ]
     return Sample(
@@ -105,9 +117,3 @@ def _starts(
             )
         starts.append(int(rng.integers(low, stored - frames + 1)))
     return starts
-
-
-def _caption(rng: np.random.Generator, record: ClipRecord, frame: int) -> str:
-    """A wording of the caption in force at a latent frame."""
-    captions = [segment.captions for segment in record.segments if segment.start <= frame][-1]
-    return captions[int(rng.integers(len(captions)))]

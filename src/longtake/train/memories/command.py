@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from longtake.errors import UserError
+from longtake.train.options import SHIPPED, Device, MaxMinutes, Resume, RunFolder, Threads
 
 if TYPE_CHECKING:
     from longtake.train.memories.config import Kind, MemoryRecipe
 
 __all__ = ["apm", "cam"]
 
-SHIPPED = Path(__file__).parents[2] / "weights" / "mini"
-
 Data = Annotated[Path, typer.Option("--data", help="Folder of the latent set.")]
-RunFolder = Annotated[Path, typer.Option("--out", help="Folder of the run.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")]
 Model = Annotated[Path, typer.Option("--model", help="Folder of the model that is given a memory.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
-MaxMinutes = Annotated[
-    float, typer.Option("--max-minutes", help="End this leg, with a checkpoint, after so long.")
-]
 
 
 def cam(
@@ -100,12 +92,11 @@ def _run(
 ) -> None:
     import torch
 
+    from longtake.train.checkpoint import refuse_old_run
     from longtake.train.memories.run import train
     from longtake.train.report import RunReport
 
-    there = any(out.glob("checkpoint-*"))
-    if there and not resume:
-        raise UserError(f"{out} already holds a run; add --resume to go on, or give another folder")
+    refuse_old_run(out, resume)
     if threads is not None:
         torch.set_num_threads(threads)
     with RunReport() as report:

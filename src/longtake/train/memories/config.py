@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from longtake.models.streaming.config import Fusion
-from longtake.train.config import OptimiserConfig, Share, Stage, Strict
+from longtake.train.config import OptimiserConfig, Precision, Share, Stage, Strict
 
 Kind = Literal["cam", "apm"]
 
@@ -67,7 +67,7 @@ class MemoryRecipe(Strict):
     network: FolderName = "transformer"
     """Folder of the model in which the transformer lies that takes will be made with."""
     cam: CamSizes = CamSizes()
-    """Of `kind: cam`; `apm` takes the short-term memory that it is given."""
+    """Of `kind: cam`; `apm` takes the short-term memory that it is given, and the length of its past with it."""
     apm: ApmSizes = ApmSizes()
     dropout: DropoutConfig = DropoutConfig()
     """Of the anchor only with `kind: apm`."""
@@ -85,7 +85,7 @@ class MemoryRecipe(Strict):
     """Weight in the loss of a clip's new frames, those that it shows again having 1."""
     stages: tuple[Stage, ...]
     optimiser: OptimiserConfig = OptimiserConfig(hidden="adamw")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """As for mini."""
     checkpoint_minutes: PositiveFloat = 8.0
     sample_minutes: PositiveFloat = 15.0
@@ -95,10 +95,11 @@ class MemoryRecipe(Strict):
     @model_validator(mode="after")
     def _one_length(self) -> MemoryRecipe:
         lengths = {stage.frames for stage in self.stages}
-        if len(lengths) != 1 or min(lengths) <= self.cam.frames:
+        if len(lengths) != 1:
+            raise ValueError(f"stages with clips of {sorted(lengths)} frames: all need one length")
+        if self.kind == "cam" and self.clip <= self.cam.frames:
             raise ValueError(
-                f"stages with clips of {sorted(lengths)} frames: all need one length, of more than the "
-                f"{self.cam.frames} frames that are shown again"
+                f"clips of {self.clip} frames need to be longer than the {self.cam.frames} frames that are shown again"
             )
         return self
 

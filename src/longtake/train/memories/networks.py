@@ -28,6 +28,11 @@ class Remembering(nn.Module):
         """The memories alone."""
         return MemoryNetworks(cam=cast(ShortTerm, self.cam), apm=self.apm)
 
+    @property
+    def shown(self) -> int:
+        """Latent frames of a clip that show the past again, P: what its short-term memory was made for."""
+        return cast(ShortTerm, self.cam).config.frames
+
     def forward(
         self,
         noisy: Tensor,

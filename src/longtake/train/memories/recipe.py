@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from longtake.models.codec import Codec
 from longtake.models.text import TextEncoder
@@ -27,6 +26,7 @@ from longtake.train.device import Compute
 from longtake.train.memories.clips import Sample, draw, held_out
 from longtake.train.memories.config import MemoryRecipe
 from longtake.train.memories.networks import Remembering
+from longtake.train.networks import Fixed, each
 from longtake.train.preview import sheet
 from longtake.train.store import VALIDATION, LatentSet
 
@@ -55,6 +55,7 @@ class Memories:
         self.text, self.codec = text, codec
         self.data = LatentSet(data, seed=recipe.seed)
         self.networks: nn.Module = networks.to(compute.device)
+        self.shown = networks.shown
         self.grey = self._grey()
 
     @property
@@ -81,7 +82,7 @@ class Memories:
     def loss(self, stage: Stage, step: int) -> Tensor:
         """Mean squared velocity error of the step's batch."""
         recipe, count, device = self.recipe, stage.batch_size, self.compute.device
-        sample = draw(recipe, self.data, step, count, stage.levels)
+        sample = draw(recipe, self.data, step, count, stage.levels, self.shown)
         rng = numbers(recipe.seed, "memories sigma", step)
         u = (rng.permutation(count) + rng.random(count)) / count
         sigma = recipe.shift * u / (1 + (recipe.shift - 1) * u)
@@ -89,7 +90,7 @@ class Memories:
         noise = normal(tuple(clean.shape), recipe.seed, "memories noise", step, device=device)
         error = (self._velocity(self.networks, sample, noise, sigma, step) - (noise - clean)).square()
         weights = torch.ones(clean.shape[2], device=device)
-        weights[recipe.cam.frames :] = recipe.new_weight
+        weights[self.shown :] = recipe.new_weight
         return (error.mean((0, 1, 3, 4)) * weights).sum() / weights.sum()
 
     def _velocity(
@@ -97,10 +98,10 @@ class Memories:
     ) -> Tensor:
         """Of noised clips, by all memories there are."""
         device = noise.device
-        level = _each(sigma, noise)
+        level = each(sigma, noise)
         clean, past = sample.clean.to(device), sample.past.to(device)
         if sample.light.any():
-            light = _each(sample.light, noise)
+            light = each(sample.light, noise)
             own = normal(tuple(past.shape), self.recipe.seed, "memories past", step, device=device)
             past = (1 - light) * past + light * own
         anchor = sample.anchor.to(device)
@@ -129,8 +130,8 @@ class Memories:
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
         """Error at fixed levels on clips set aside; at the middle one of frames shown again and new, and without
         each memory."""
-        networks, shown = _Fixed(self.networks, weights), self.recipe.cam.frames
-        sample = held_out(self.recipe, self._validation(), 24)
+        networks, shown = Fixed(self.networks, weights), self.shown
+        sample = held_out(self.recipe, self._validation(), 24, shown)
         clean = sample.clean.to(self.compute.device)
         noise = normal(tuple(clean.shape), self.recipe.seed, "memories validation", device=clean.device)
         figures = {}
@@ -156,8 +157,8 @@ class Memories:
     @torch.no_grad()
     def sample(self, weights: Mapping[str, Tensor], frames: int, path: Path) -> None:
         """A sheet of clips set aside: as they go on, and as the memories go on from their first frames."""
-        networks = _Fixed(self.networks, weights)
-        sample = held_out(self.recipe, self._validation(), 4)
+        networks = Fixed(self.networks, weights)
+        sample = held_out(self.recipe, self._validation(), 4, self.shown)
         shape = tuple(sample.clean.shape)
         x = normal(shape, self.recipe.seed, "memories sample", device=self.compute.device)
         past, anchor = sample.past.to(x), sample.anchor.to(x)
@@ -172,21 +173,3 @@ class Memories:
         """Pixels of clips from the middle of a stream, behind an image that the codec begins with."""
         pixels = self.codec.decode(torch.cat([anchor[:, :, None], clips], 2), self.codec.start())
         return pixels[:, 1:].numpy()
-
-
-class _Fixed(nn.Module):
-    """A network under other weights."""
-
-    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self._call = lambda *inputs: functional_call(network, dict(weights), inputs)
-
-    def forward(self, *inputs: Tensor | None) -> Tensor:
-        """As the network's."""
-        out: Tensor = self._call(*inputs)
-        return out
-
-
-def _each(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number a sample, to be broadcast over `like [B, C, T, h, w]`."""
-    return torch.from_numpy(np.asarray(values)).to(like)[:, None, None, None, None]

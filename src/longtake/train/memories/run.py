@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -57,13 +58,7 @@ def train(
     codec = open_codec(place.path, choice="full", dtype=torch.float32)
     compute = choose_compute(device, recipe.precision)
     learner = Memories(recipe, data, networks, text, codec, compute)
-    cadence = Cadence(
-        checkpoint_minutes=recipe.checkpoint_minutes,
-        sample_minutes=recipe.sample_minutes,
-        log_steps=recipe.log_steps,
-        validate_steps=recipe.validate_steps,
-    )
-    run = Run(learner, out, recipe.optimiser, cadence, report)
+    run = Run(learner, out, recipe.optimiser, Cadence.of(recipe, recipe.sample_minutes), report)
     run.resume()
     _keep(recipe, networks, out)
     with hold_signals() as stop:
@@ -104,11 +99,22 @@ def trained(run: Path) -> MemoryNetworks:
 def _given(
     recipe: MemoryRecipe, model: Path, cam: Path | None, transformer: WanTransformer
 ) -> ShortTerm | None:
-    """The short-term memory that long-term memory is trained beside."""
+    """The short-term memory that long-term memory is trained beside. Raises UserError for one of other clips."""
     if recipe.kind == "cam":
         return None
+    given = _short_term(cam, model, transformer)
+    if given.config.clip != recipe.clip:
+        raise UserError(
+            f"the short-term memory in {cam or model / CAM} was made for clips of {given.config.clip} latent frames, "
+            f"the recipe's are of {recipe.clip}; give every stage frames: {given.config.clip}, or another memory"
+        )
+    return given
+
+
+def _short_term(cam: Path | None, model: Path, transformer: WanTransformer) -> ShortTerm:
+    """The short-term memory in a run or a folder, or the model's own."""
     if cam is not None and (cam / RECIPE).is_file():
-        return trained(cam).cam
+        return cast(ShortTerm, trained(cam).cam)
     folder = cam or model / CAM
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(
