@@ -105,7 +105,9 @@ class _Pretraining:
         if done:
             export_mini(job.folder, job.model)
             codec = job.data / "codec"
-            shutil.copytree(codec if codec.is_dir() else SHIPPED / "codec", job.model / "codec", dirs_exist_ok=True)
+            shutil.copytree(
+                codec if codec.is_dir() else SHIPPED / "codec", job.model / "codec", dirs_exist_ok=True
+            )
             write_preset(job.model, self.chain.teacher, self.native)
         return done
 
