@@ -1,4 +1,5 @@
-"""Set before anything is imported: no progress bars of the libraries below us, and how many threads they use."""
+"""Set before anything is imported: no progress bars of the libraries below us, how many threads they use, and one
+number format on every machine, for takes are compared with networks that are made in float32."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["LONGTAKE_DTYPE"] = "float32"
 if "PYTEST_XDIST_WORKER" in os.environ:  # a core each: workers that share their threads wait for one another
     os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 import torch
 
+from longtake.errors import UserError
+
+VARIABLE = "LONGTAKE_DTYPE"
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 class ComputeDtype(NamedTuple):
     """A choice and its reason, for `doctor` and the summary."""
@@ -17,7 +22,15 @@ class ComputeDtype(NamedTuple):
 
 
 def compute_dtype() -> ComputeDtype:
-    """bfloat16 where the hardware multiplies it fast, float32 elsewhere."""
+    """What `LONGTAKE_DTYPE` says; else bfloat16 where the hardware multiplies it fast, float32 elsewhere.
+
+    Raises UserError for a format that is not one of `FORMATS`.
+    """
+    asked = os.environ.get(VARIABLE)
+    if asked:
+        if asked not in FORMATS:
+            raise UserError(f"{VARIABLE}={asked} is not a number format; use {' or '.join(FORMATS)}")
+        return ComputeDtype(FORMATS[asked], VARIABLE)
     if torch.cuda.is_available():
         return ComputeDtype(torch.bfloat16, "CUDA GPU")
     if torch.cpu._is_amx_tile_supported():
