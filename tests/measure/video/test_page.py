@@ -48,3 +48,12 @@ def test_opens_without_a_complaint_and_fits_the_screen(report: Path, width: int,
         assert page.locator("svg polyline").count() >= 4
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.screenshot(path=str(report.with_name(f"{width}-{scheme}.png")), full_page=True)
+
+
+def test_the_worst_is_named_where_one_is_worse(report: Path) -> None:
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(report.as_uri())
+        line = page.locator("p", has_text="Worst:").inner_text()
+    assert "share of still pairs – still.mp4" in line
+    assert "cuts" not in line  # there are none in either

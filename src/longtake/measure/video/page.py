@@ -128,10 +128,10 @@ def _video(found: Evaluation) -> dict[str, object]:
 
 
 def _worst(found: Sequence[Evaluation]) -> Iterator[tuple[str, str, str]]:
-    """Title of a figure, the video that has the worst value, and the value."""
+    """Title of a figure, the video that has the worst value, and the value; none where all are alike."""
     for name in WORST if len(found) > 1 else ():
         known = [(value, each) for each in found if (value := each.finding.values.get(name)) is not None]
-        if known:
+        if len({value for value, _ in known}) > 1:
             value, each = max(known, key=lambda pair: pair[0])
             yield FIGURES[name].title, each.path.name, show(value)
 
