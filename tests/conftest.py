@@ -18,3 +18,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LONGTAKE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """A test that computes with another number of threads leaves the next with what it had: sums round otherwise."""
+    import torch
+
+    own = torch.get_num_threads()
+    yield
+    torch.set_num_threads(own)
