@@ -19,7 +19,7 @@ from longtake.measure.adherence import ATTRIBUTES, NEEDS, reading_from_dict, sco
 from longtake.measure.cases import Case
 from longtake.measure.frechet import LEAST, NAME, distances
 from longtake.measure.results import Figure
-from longtake.measure.stats import share_of
+from longtake.measure.stats import share_by_clip, share_of
 from longtake.measure.video import Meter
 from longtake.measure.video.drift import FIGURES as DRIFTS
 from longtake.measure.video.drift import Drift
@@ -89,11 +89,11 @@ def _adherence(
             why = f"the reader did not pass its gate for {NEEDS[name]}"
             table.append(_left_out(name, asked, why, unit="share"))
             continue
-        share = share_of([hit for outcome in outcomes for hit in outcome[name]])
+        share = share_by_clip([outcome[name] for outcome in outcomes])
         if not share.total:
             table.append(_left_out(name, asked, "no prompt says anything of it", unit="share"))
             continue
-        table.append(_figure(name, share.value, asked, "share", share.interval, share.total))
+        table.append(_figure(name, share.value, asked, "share", share.interval, share.total, share.note))
     legible = share_of([reading.legible for reading in readings])
     return [*table, _figure("legible", legible.value, asked, "share", legible.interval, legible.total)]
 
