@@ -137,6 +137,15 @@ def test_a_run_resumed_is_the_run_never_stopped(data: Path, model: Path, tmp_pat
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_run_of_a_memory_of_other_sizes_is_not_gone_on_with(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    train(CAM, data, model, tmp_path, Told(), max_steps=1)
+    other = CAM.model_copy(update={"cam": CAM.cam.model_copy(update={"frames": 1})})
+    with pytest.raises(UserError, match=r"another short-term memory \(frames differ\)"):
+        train(other, data, model, tmp_path, Told(), max_steps=2)
+
+
 def test_the_memories_of_a_student_begin_with_it(data: Path, model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "student"
     shutil.copytree(model, folder)

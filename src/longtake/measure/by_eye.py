@@ -76,13 +76,19 @@ def sheets(
     clips: int,
     out: Path,
     progress: Callable[[int, int, str], None],
+    *,
+    fresh: bool = False,
 ) -> None:
-    """Make `clips` takes of four seconds; pictures, readings and empty labels go into `out`."""
+    """Make `clips` takes of four seconds; pictures, readings and empty labels go into `out`.
+
+    fresh: make those anew that are there already. Labels that are there stay.
+    """
     from PIL import Image
 
     frames = 4 * pipe.fps
     out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / "readings.jsonl", {**about_takes(pipe, reader), "level": level, "frames": frames})
+    about = {**about_takes(pipe, reader), "level": level, "frames": frames}
+    ledger = Ledger(out / "readings.jsonl", about, fresh=fresh)
     cases = held_out_cases(level, clips, first=SEED)
     for number, case in enumerate(cases):
         name = f"{number:03d}"

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Stage, Strict
 from longtake.train.counters import numbers
+from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Run
 from longtake.train.recipe import Report
 from longtake.world.captions import caption
@@ -147,7 +148,8 @@ def train(recipe: ClipRecipe, folder: Path, report: Report, *, max_minutes: floa
     """Train in `folder`, going on from its newest checkpoint; True when the stages are done."""
     run = Run(ClipTraining(recipe), folder, recipe.optimiser, Cadence.of(recipe), report)
     run.resume()
-    return run.train(max_minutes=max_minutes)
+    with hold_signals() as stop:
+        return run.train(max_minutes=max_minutes, stop=stop)
 
 
 def export(run: Path, out: Path) -> None:

@@ -21,6 +21,7 @@ from longtake.models.patch_codec import PatchCodec
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.config import OptimiserConfig, Share, Stage, Strict, Weights
 from longtake.train.counters import numbers
+from longtake.train.interrupt import hold_signals
 from longtake.train.loop import Cadence, Run
 from longtake.train.reader_batch import FAULTS, ReaderBatch, draw_batch
 from longtake.train.reader_set import RoundTrip, ShardPlan, Shards, make_shard
@@ -262,7 +263,8 @@ def train(
     run = Run(ReaderTraining(recipe, data), folder, recipe.optimiser, Cadence.of(recipe), report)
     if not run.resume() and restart_from:
         run.begin_with(Reader.load(restart_from).net.state_dict(), restart_from)
-    return run.train(max_minutes=max_minutes)
+    with hold_signals() as stop:
+        return run.train(max_minutes=max_minutes, stop=stop)
 
 
 def export(run: Path, out: Path, trust: Trust | None = None) -> None:

@@ -95,7 +95,7 @@ def narrative(
     given.finish(measure(given.bench(prompts=stories), beats, every))
 
 
-@command(app, ("level", "model", "threads"))
+@command(app, ("level", "model", "fresh", "threads"))
 def sheets(
     given: Given,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures, readings and labels.")],
@@ -105,7 +105,7 @@ def sheets(
     from longtake.measure.by_eye import sheets as make
     from longtake.world.reader import Reader
 
-    make(given.pipeline(), Reader.load(), given.level, clips, folder, progress)
+    make(given.pipeline(), Reader.load(), given.level, clips, folder, progress, fresh=given.fresh)
 
 
 @command(app, ("out", "as_json"))

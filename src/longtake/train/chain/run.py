@@ -17,6 +17,7 @@ from longtake.errors import UserError
 from longtake.pipeline import Pipeline
 from longtake.train.chain.config import ChainConfig
 from longtake.train.chain.state import ChainState, Done
+from longtake.train.distil.opening import MODEL
 from longtake.train.gates.config import GateConfig
 from longtake.train.gates.gate import failures, hold
 from longtake.train.log import RunLog, hardware
@@ -25,8 +26,6 @@ __all__ = ["Chain", "Job", "Say", "Work"]
 
 Say = Callable[[str], None]
 """Told what happens, a line each."""
-MODEL = "model"
-"""Folder of a stage's model, below the stage's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

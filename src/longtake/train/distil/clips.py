@@ -85,16 +85,12 @@ class Clips:
 
     def draw(self, stage: Stage, step: int, purpose: str) -> ClipBatch:
         """The batch of a step; `purpose` keeps student and critic apart."""
+        self.data.check_length(stage.frames)
         rng = numbers(self.seed, f"distil {purpose}", step)
         crops = draw_crops(rng, stage.batch_size, self.crops, stage.frames, self.block)
         place = int(numbers(self.seed, purpose, step).integers(2**62))
         batch = self.data.batch(place, [crop == "sink" for crop in crops], stage.levels)
         stored = batch.latents.shape[2]
-        if stored < stage.frames:
-            raise UserError(
-                f"{self.folder} has clips of {stored} latent frames, stage {stage.name} asks for {stage.frames}; "
-                "use fewer, or make longer clips"
-            )
         index = crop_frames(rng, crops, batch.records, stored, stage.frames, self.block)
         return self._of(batch, index, rng)
 

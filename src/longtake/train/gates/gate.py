@@ -31,9 +31,8 @@ from longtake.train.log import RunLog
 from longtake.train.shard_file import write_text
 from longtake.world.reader import Reader
 
-__all__ = ["GATE", "failures", "hold"]
+__all__ = ["failures", "hold"]
 
-GATE = "gate.json"
 FIRST_SEED = 6_000_000
 """Seeds of the gates' scenes: held-out combinations, other scenes than the benchmarks' and than training's."""
 SHOWN = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import cast
 
@@ -52,6 +53,7 @@ def train(
     transformer = WanTransformer.from_pretrained(model / recipe.network)
     given = _given(recipe, model, out if checkpoints(out) else cam, transformer)
     networks = fresh(recipe, transformer, text.max_length, given)
+    _refuse_other(networks, out)
     place = Located.in_folder(model, "codec")
     if place is None:
         raise UserError(f"{model} has no codec; give the folder of a whole model")
@@ -122,6 +124,20 @@ def _short_term(cam: Path | None, model: Path, transformer: WanTransformer) -> S
             "run `longtake train cam` first, and give its folder with --cam"
         )
     return open_cam(folder, transformer.config)
+
+
+def _refuse_other(networks: Remembering, out: Path) -> None:
+    """Raise UserError where the run in `out` is of a short-term memory of other sizes."""
+    sizes, cam = out / CAM / CONFIG_FILE, networks.memories.cam
+    if cam is None or not checkpoints(out) or not sizes.is_file():
+        return
+    begun = CamConfig.from_dict(read_json(sizes))
+    if begun != cam.config:
+        other = [f.name for f in fields(begun) if getattr(begun, f.name) != getattr(cam.config, f.name)]
+        raise UserError(
+            f"the run in {out} was begun with another short-term memory ({', '.join(other)} differ); "
+            "go on with its own recipe, or give another folder"
+        )
 
 
 def _keep(recipe: MemoryRecipe, networks: Remembering, out: Path) -> None:
