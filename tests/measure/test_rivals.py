@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from longtake.errors import UserError
 from longtake.measure.adherence import judged
 from longtake.measure.bench import Bench, Progress
+from longtake.measure.cases import held_out_cases
 from longtake.measure.contest import Entrant, entrants
 from longtake.measure.paired import beside, quotient
 from longtake.measure.report import section
@@ -18,6 +20,7 @@ from longtake.measure.rivals import ablations, drift
 from longtake.measure.student import against_teacher
 from longtake.pipeline import Pipeline
 from longtake.world.reader import Reader
+from tests.browser import chromium, complaints
 from tests.tiny import tiny_pipeline
 
 FEW = {"sampler": {"kind": "few-step", "steps": [1000], "shift": 3, "warp": True}, "guidance_scale": 1.0}
@@ -95,6 +98,27 @@ def test_long_takes_are_read_at_both_ends(tmp_path: Path, reader: Reader) -> Non
     )
     assert (tmp_path / "drift-level1.png").stat().st_size > 0
     assert section(result)
+
+
+def test_takes_of_a_prompt_stand_below_each_other_on_a_page(tmp_path: Path, reader: Reader) -> None:
+    models = [Entrant(name=name, pipe=tiny_pipeline()) for name in ("a", "b")]
+    pictures = tmp_path / "pictures"
+    subject = replace(bench(reader, tmp_path, models[0].pipe), pictures=pictures)
+    ablations(subject, models, 16)
+    cases = held_out_cases(1, 2)
+    (pictures / "b" / f"{cases[1].key}.png").unlink()
+    ablations(subject, models, 16)
+    with chromium() as browser:
+        page = browser.new_page()
+        heard = complaints(page)
+        page.goto((pictures / "report.html").as_uri())
+        assert page.locator("h2").all_inner_texts() == [case.prompt for case in cases]
+        assert page.locator("h3").all_inner_texts() == ["a", "b"] * 2
+        loaded = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+        assert loaded == [True] * 7, "frames and slice of every take but the frames of one"
+        assert page.locator("p", has_text="made without pictures").count() == 1
+        assert "drift of identity" in page.inner_text("body")
+        assert heard == []
 
 
 def test_models_get_names_of_their_own() -> None:

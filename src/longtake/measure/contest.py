@@ -1,7 +1,8 @@
 """Several models on the same held-out prompts and seeds: every take measured alike, one ledger a model.
 
 Of a take are kept: the reader's view of its head (and of its tail of the same length, where the take is twice as long),
-the reader's features of the head and of the true scene's, and how its look goes over time.
+the reader's features of the head and of the true scene's, and how its look goes over time, identity by mini-clip. With
+`--pictures` every model has a folder of its own: contact sheets, and X–T slices.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +24,23 @@ from longtake.measure.bench import Bench, Takes
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.filming import timeline_of
 from longtake.measure.hashes import policy_hash
+from longtake.measure.joins import xt_slice
+from longtake.measure.video.clip import MiniClipEncoder
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.evaluate import run_meters
 from longtake.measure.video.pace import Pace
+from longtake.measure.video.page import png
 from longtake.measure.video.shots import Shots
 from longtake.pipeline import Pipeline
 
-__all__ = ["LOOKS", "Contest", "Entrant", "Made", "entrants"]
+__all__ = ["LOOKS", "SLICE", "Contest", "Entrant", "Made", "entrants"]
 
 LOOKS = (
-    "drift_colour", "drift_contrast", "drift_sharpness", "drift_saturation", "flicker", "join_ratio", "still_share",
-    "cuts",
+    "drift_identity", "drift_colour", "drift_contrast", "drift_sharpness", "drift_saturation", "flicker",
+    "join_ratio", "still_share", "cuts",
 )  # fmt: skip
+SLICE = "-xt.png"
+"""End of the name of an X–T slice, behind the case's key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,9 +127,17 @@ class Contest:
         """Whether the end is read by itself."""
         return self.frames >= 2 * self.head
 
+    @cached_property
+    def _clip(self) -> MiniClipEncoder:
+        return MiniClipEncoder()
+
+    def pictures(self, entrant: Entrant) -> Path | None:
+        """Folder of the entrant's pictures, if they are wanted."""
+        return self.bench.pictures and self.bench.pictures / entrant.name
+
     def made_by(self, entrant: Entrant) -> Made:
         """Make what the entrant's ledger lacks."""
-        own = replace(self.bench, pipe=entrant.pipe)
+        own = replace(self.bench, pipe=entrant.pipe, pictures=self.pictures(entrant))
         names = judged(own.reader.trust.reported)
         policy = entrant.pipe.preset.policy.model_dump(mode="json", exclude_defaults=True)
         config = {"frames": self.frames, "head": self.head, "policy": policy}
@@ -135,9 +151,12 @@ class Contest:
         spent = time.perf_counter() - begin
         clip = np.concatenate([chunk.frames for chunk in chunks])
         bench.show(case, clip)
+        if bench.pictures is not None:
+            (bench.pictures / f"{case.key}{SLICE}").write_bytes(png(xt_slice(clip)))
         head, truth = clip[: self.head], bench.truth(case, self.head)
         joins = [chunk.start_frame for chunk in chunks[1:]]
-        _, finding = run_meters([Drift(fps), Pace(fps, lambda: joins), Shots()], clip)
+        drift = Drift(fps, embed=self._clip.image, embedder=self._clip.name)
+        _, finding = run_meters([drift, Pace(fps, lambda: joins), Shots()], clip)
         parts = {"head": head, "truth": truth} | ({"tail": clip[-self.head :]} if self.has_tail else {})
         readings = dict(zip(parts, bench.read(*parts.values()), strict=True))
         features = bench.reader.features(np.stack([head, truth]), fps)

@@ -2,7 +2,7 @@
 
 Head and tail: the first and the last seconds of every take. Adherence of a clip: the mean over the attributes that the
 reader has passed its gate for. Means over prompts with 95 % intervals (bootstrap); in brackets the mean difference to
-the first model on the same prompts and seeds, with its interval.
+the first model on the same prompts and seeds, with its interval. Identity is seen by mini-clip.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from longtake.errors import UserError
 from longtake.measure.bench import BY_READER, Bench
 from longtake.measure.contest import LOOKS, Contest, Entrant, Made
+from longtake.measure.contest_page import write_contest_page
 from longtake.measure.frechet import DEFINITION, LEAST, NAME, distances, ratio, ratio_figure
 from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
@@ -55,6 +56,8 @@ def _side_by_side(bench: Bench, models: Sequence[Entrant], frames: int, name: st
         table,
     )
     picture = bench.out / f"{name}.png"
+    if bench.pictures is not None:
+        write_contest_page(bench.pictures / "report.html", result.title, contest, made)
     return Result(
         name=name,
         title=result.title,

@@ -51,7 +51,11 @@ class Given:
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again instead of going on.")] = False
     pictures: Annotated[
         Path | None,
-        typer.Option("--pictures", help="Folder for a contact sheet of each take.", show_default=False),
+        typer.Option(
+            "--pictures",
+            help="Folder for a contact sheet of each take; models side by side also get a page with X–T slices.",
+            show_default=False,
+        ),
     ] = None
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads.", show_default=False)

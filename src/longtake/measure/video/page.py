@@ -18,7 +18,7 @@ from longtake.measure.video import Curve
 from longtake.measure.video.evaluate import Evaluation
 from longtake.measure.video.table import FIGURES, show
 
-__all__ = ["Plot", "write_page"]
+__all__ = ["Plot", "data_url", "png", "write_html", "write_page"]
 
 CURVES = {
     "flow_mean": "Mean flow",
@@ -86,11 +86,9 @@ def _stretches(curve: Curve, low: float, span: float, last: float) -> Iterator[s
 
 def write_page(path: Path, found: Sequence[Evaluation]) -> None:
     """Write the report. Raises UserError when the file cannot be written."""
-    from jinja2 import Environment
-
-    template = (files("longtake.measure.video") / "page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(template).render(
+    write_html(
+        path,
+        "page.html",
         origin=provenance("float32"),
         figures={
             name: label for name, label in FIGURES.items() if any(name in e.finding.values for e in found)
@@ -101,6 +99,19 @@ def write_page(path: Path, found: Sequence[Evaluation]) -> None:
         width=WIDTH,
         height=HEIGHT,
     )
+
+
+def write_html(path: Path, template: str, **values: object) -> None:
+    """Write a template of this folder, filled in. Raises UserError when the file cannot be written."""
+    from jinja2 import Environment, FunctionLoader
+
+    def source(name: str) -> str:
+        return (files("longtake.measure.video") / name).read_text(encoding="utf-8")
+
+    environment = Environment(
+        loader=FunctionLoader(source), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template(template).render(**values)
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -122,8 +133,8 @@ def _video(found: Evaluation) -> dict[str, object]:
         "notes": {name: note for name, note in found.finding.notes.items() if name in FIGURES},
         "remarks": found.remarks,
         "plots": [plot for plot in plots if plot is not None],
-        "sheet": _png(found.pictures.sheet()),
-        "slice": _png(found.pictures.slice()),
+        "sheet": data_url(png(found.pictures.sheet())),
+        "slice": data_url(png(found.pictures.slice())),
     }
 
 
@@ -136,10 +147,15 @@ def _worst(found: Sequence[Evaluation]) -> Iterator[tuple[str, str, str]]:
             yield FIGURES[name].title, each.path.name, show(value)
 
 
-def _png(picture: NDArray[np.uint8]) -> str:
-    """A picture as a data URL."""
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture uint8 [H, W, 3] as a file."""
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def data_url(picture: bytes) -> str:
+    """A PNG file as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()

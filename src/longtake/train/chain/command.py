@@ -36,8 +36,9 @@ def chain(
     """Pretrain and distil in one folder, a measured gate after each stage; can be killed and goes on."""
     from longtake.train.chain.account import account
     from longtake.train.chain.config import chain_config
-    from longtake.train.chain.run import MODEL, Chain
+    from longtake.train.chain.run import Chain
     from longtake.train.chain.works import Resources, make_data, number_format, works
+    from longtake.train.distil.opening import MODEL
 
     recipe = chain_config(config)
     resources = Resources(device=device, threads=threads, max_minutes=max_minutes)
