@@ -229,6 +229,8 @@ def test_the_published_stage_of_wan_is_planned_without_its_weights() -> None:
     tokens = 21 * (480 // 16) * (832 // 16)
     assert eight.activations["critic"] > network.num_layers * tokens * network.dim * 4
     assert eight.total < one.total
+    replicated = stage_plan("dmd", recipe, 8, spread=False)
+    assert (replicated.networks, replicated.gpus) == (one.networks, 8), "each holds all weights"
 
 
 def test_rollouts_are_planned_with_their_caches_and_pairs_are_not_planned() -> None:

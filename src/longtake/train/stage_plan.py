@@ -35,9 +35,17 @@ __all__ = ["stage_plan"]
 
 
 def stage_plan(
-    name: str, config: DistilConfig, gpus: int, *, teacher: str | None = None, student: str | None = None
+    name: str,
+    config: DistilConfig,
+    gpus: int,
+    *,
+    teacher: str | None = None,
+    student: str | None = None,
+    spread: bool = True,
 ) -> Plan:
     """What stage `name` needs on each of `gpus`. Nothing is loaded and nothing has to be on disk but a preset.
+
+    spread: whether each holds its share of the weights, or all of them.
 
     Raises UserError for a stage that does not train, and for models that are not known.
     """
@@ -45,23 +53,23 @@ def stage_plan(
     spec = spec_of(config, info)
     if not isinstance(spec, Training):
         raise UserError(f"stage {info.name} trains nothing; `longtake doctor --model` plans what it runs")
-    own = student or config.models.student
+    own, shares = student or config.models.student, gpus if spread else 1
     learner = _config_of("student", own)
-    networks = {"student": _held(learner, gpus, spec.lora, trained=True)}
+    networks = {"student": _held(learner, shares, spec.lora, trained=True)}
     if info.teacher:
         networks["teacher"] = _held(
-            _config_of("teacher", teacher or config.models.teacher), gpus, None, trained=False
+            _config_of("teacher", teacher or config.models.teacher), shares, None, trained=False
         )
-    again = _checkpointed(learner, gpus)
+    again = _checkpointed(learner, shares)
     passes = {"student": activations(learner, _clip(spec, config, learner, own), checkpointed=again)}
     if isinstance(spec, AdversarialSpec):
         fake = _config_of("critic", config.models.critic or teacher or config.models.teacher)
         shared = spec.critic_lora is not None and config.models.critic is None
-        networks["critic"] = _held(fake, gpus, spec.critic_lora, trained=True, average=False)
+        networks["critic"] = _held(fake, shares, spec.critic_lora, trained=True, average=False)
         if shared:
             networks["teacher"] = Bytes()
         clip = _clip(spec, config, fake, own, critic=True)
-        passes["critic"] = activations(fake, clip, checkpointed=_checkpointed(fake, gpus))
+        passes["critic"] = activations(fake, clip, checkpointed=_checkpointed(fake, shares))
     return Plan(
         stage=info.name,
         gpus=gpus,
@@ -72,19 +80,19 @@ def stage_plan(
 
 
 def _held(
-    config: WanConfig, gpus: int, lora: LoraSpec | None, *, trained: bool, average: bool | None = None
+    config: WanConfig, shares: int, lora: LoraSpec | None, *, trained: bool, average: bool | None = None
 ) -> Bytes:
     with torch.device("meta"):
         network = WanTransformer(config).requires_grad_(trained)
         if lora is not None:
             adapt(network, lora, seed=0)
-    return held(network, gpus, average=trained if average is None else average, blocks=network.blocks)
+    return held(network, shares, average=trained if average is None else average, blocks=network.blocks)
 
 
-def _checkpointed(config: WanConfig, gpus: int) -> bool:
+def _checkpointed(config: WanConfig, shares: int) -> bool:
     """As `distil.start` does it: weights that are spread, and big networks."""
     with torch.device("meta"):
-        return gpus > 1 or is_big(WanTransformer(config))
+        return shares > 1 or is_big(WanTransformer(config))
 
 
 def _config_of(role: str, model: str | None) -> WanConfig:

@@ -65,7 +65,8 @@ def stage(
     if plan:
         from longtake.train.stage_plan import stage_plan
 
-        typer.echo("\n".join(stage_plan(name, recipe, nproc, teacher=teacher, student=student).lines()))
+        needed = stage_plan(name, recipe, nproc, teacher=teacher, student=student, spread=shard is not False)
+        typer.echo("\n".join(needed.lines()))
         return
     if data is None or out is None:
         raise UserError(f"stage {name} needs --data and --out")
