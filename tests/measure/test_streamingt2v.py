@@ -69,6 +69,9 @@ def test_lengths_are_measured_on_the_same_takes(tmp_path: Path, reader: Reader) 
     assert figures["33 frames, adherence"].count == 2
     assert figures["mawe_paper, 33 frames over 20"].asked in (None, "<= 1.1")
     assert figures["memory, growth at most"].asked == "<= 20"
+    fewer = lengths(bench(remembering(), reader, tmp_path / "fewer"), (9, 33))
+    [same] = [each.value for each in fewer.figures if each.name == "33 frames, mawe_paper"]
+    assert figures["33 frames, mawe_paper"].value == same, "stopping on the way changes nothing"
 
 
 def test_a_model_without_long_term_memory_is_measured_without(reader: Reader, tmp_path: Path) -> None:

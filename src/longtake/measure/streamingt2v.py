@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from longtake.measure.methods import remembering, streamed
 from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
 from longtake.measure.rivals import ablations as side_by_side
+from longtake.measure.video import Finding
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.evaluate import run_meters
 from longtake.measure.video.flow import choose_flow
@@ -110,13 +112,18 @@ def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
     def do(case: Case) -> dict[str, Any]:
         clip, growth = _filmed(own.pipe, case, frames)
         own.show(case, clip)
-        return {"growth": growth, "at": {str(n): measured(case, clip[:n]) for n in frames}}
+        mawe, at = Mawe(flow, own.pipe.fps), dict[str, dict[str, float | None]]()
+        for begin, end in pairwise((0, *frames)):
+            for frame in clip[begin:end]:
+                mawe.add(frame)
+            at[str(end)] = measured(case, clip[:end], mawe.finish())
+        return {"growth": growth, "at": at}
 
-    def measured(case: Case, clip: np.ndarray) -> dict[str, float | None]:
-        fps = own.pipe.fps
-        _, finding = run_meters([Mawe(flow, fps), Drift(fps), Shots()], clip)
+    def measured(case: Case, clip: np.ndarray, moved: Finding) -> dict[str, float | None]:
+        _, finding = run_meters([Drift(own.pipe.fps), Shots()], clip)
         [reading] = own.read(clip[-min(len(clip), own.frames(TAIL_SECONDS)) :])
-        values: dict[str, float | None] = {name: finding.values[name] for name in KEPT}
+        found = {**moved.values, **finding.values}
+        values: dict[str, float | None] = {name: found[name] for name in KEPT}
         return values | {"adherence": shares(case.asked, reading, names)["adherence"]}
 
     policy = own.pipe.preset.policy.model_dump(mode="json", exclude_defaults=True)

@@ -73,7 +73,7 @@ class Mawe:
         )
 
     def finish(self) -> Finding:
-        """See `Meter.finish`."""
+        """See `Meter.finish`. Nothing ends with it: more frames may follow."""
         if not self._pairs:
             return Finding(
                 values=dict.fromkeys(FROM_FLOW), notes=dict.fromkeys(FROM_FLOW, "needs at least two frames")
