@@ -20,8 +20,8 @@ from longtake.train.checkpoint import checkpoints, load_checkpoint
 from longtake.train.config import OptimiserConfig, Stage
 from longtake.train.counters import numbers
 from longtake.train.device import choose_compute
-from longtake.train.memories.clips import draw, drop
-from longtake.train.memories.config import ApmSizes, CamSizes, DropoutConfig, MemoryRecipe
+from longtake.train.memories.clips import draw, drop, held_out
+from longtake.train.memories.config import ApmSizes, CamSizes, DropoutConfig, MemoryRecipe, OwnPastConfig
 from longtake.train.memories.networks import fresh
 from longtake.train.memories.recipe import Memories
 from longtake.train.memories.run import export, train, trained
@@ -135,6 +135,36 @@ def test_a_run_resumed_is_the_run_never_stopped(data: Path, model: Path, tmp_pat
     one, two = (load_checkpoint(checkpoints(folder)[-1])[1] for folder in (whole, parts))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_some_frames_before_are_the_networks_own(data: Path, model: Path) -> None:
+    recipe = CAM.model_copy(update={"own": OwnPastConfig(share=1.0, sigmas=(0.5, 0.9), steps=2)})
+    subject, seen = learner(recipe, data, model), list[torch.Tensor]()
+    encode = subject.networks.memories.cam.encode  # type: ignore[union-attr]
+    subject.networks.memories.cam.encode = lambda past: (seen.append(past), encode(past))[1]  # type: ignore[union-attr]
+    loss = subject.loss(STAGE, 0)
+    sample = draw(recipe, LatentSet(data), 0, STAGE.batch_size, STAGE.levels, shown=2)
+    own = sample.own > 0
+    assert own.any()
+    assert ((sample.own[own] >= 0.5) & (sample.own[own] <= 0.9)).all()
+    assert torch.equal(sample.earlier[own][:, :, 2:], sample.past[own]), "it ends with the frames before"
+    *again, last = seen
+    assert len(again) == recipe.own.steps
+    assert all(torch.equal(past, sample.earlier[own][:, :, :2]) for past in again), (
+        "made from what came before"
+    )
+    assert not torch.isclose(last[own], sample.past[own]).all()
+    assert torch.isfinite(loss)
+    loss.backward()
+
+
+def test_where_nothing_comes_before_the_stored_frames_stay(data: Path, model: Path) -> None:
+    recipe = CAM.model_copy(update={"own": OwnPastConfig(share=1.0), "light_share": 0.0})
+    stored = LatentSet(data)
+    found = [draw(recipe, stored, step, 8, STAGE.levels, shown=2) for step in range(8)]
+    assert {bool(each) for sample in found for each in sample.own > 0} == {False, True}
+    held = held_out(recipe, stored, 8, shown=2)
+    assert not held.own.any()
 
 
 def test_a_run_of_a_memory_of_other_sizes_is_not_gone_on_with(

@@ -30,6 +30,13 @@ class Dropped(NamedTuple):
     anchor: np.ndarray
 
 
+class _Disturbed(NamedTuple):
+    """How the frames before are disturbed: σ of light noise, σ from which they are made again, `[B]` each."""
+
+    light: np.ndarray
+    own: np.ndarray
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """A batch before noise is added."""
@@ -40,6 +47,10 @@ class Sample:
     """`[B, C, P, h, w]`, clean; what is remembered before noise is added to some of it."""
     light: np.ndarray
     """`[B]`, σ of that noise."""
+    earlier: Tensor
+    """`[B, C, T, h, w]`: the clip that the frames before are the end of, in a take; any other where `own` is 0."""
+    own: np.ndarray
+    """`[B]`, σ from which the frames before are made again; 0 where they are the stored ones."""
     anchor: Tensor
     """`[B, C, h, w]`."""
     texts: list[str]
@@ -58,7 +69,8 @@ def draw(
     jumps = (rng.random(count) < recipe.jump_share) & (recipe.kind == "apm")
     batch = data.batch(step, jumps.tolist(), levels)
     light = np.where(rng.random(count) < recipe.light_share, recipe.light_sigma * rng.random(count), 0.0)
-    return _cut(recipe, batch, rng, light, drop(rng, recipe, count), shown)
+    own = np.where(rng.random(count) < recipe.own.share, rng.uniform(*recipe.own.sigmas, count), 0.0)
+    return _cut(recipe, batch, rng, _Disturbed(light, own), drop(rng, recipe, count), shown)
 
 
 def held_out(recipe: MemoryRecipe, data: LatentSet, count: int, shown: int) -> Sample:
@@ -67,7 +79,7 @@ def held_out(recipe: MemoryRecipe, data: LatentSet, count: int, shown: int) -> S
     number = len(batch.records)
     nothing = Dropped(np.zeros(number, bool), np.zeros(number, bool))
     rng = numbers(recipe.seed, "memories held out")
-    return _cut(recipe, batch, rng, np.zeros(number), nothing, shown)
+    return _cut(recipe, batch, rng, _Disturbed(np.zeros(number), np.zeros(number)), nothing, shown)
 
 
 def drop(rng: np.random.Generator, recipe: MemoryRecipe, count: int) -> Dropped:
@@ -82,13 +94,17 @@ def _cut(
     recipe: MemoryRecipe,
     batch: Batch,
     rng: np.random.Generator,
-    light: np.ndarray,
+    disturbed: _Disturbed,
     dropped: Dropped,
     shown: int,
 ) -> Sample:
     frames = recipe.clip
-    first = _starts(rng, batch.records, batch.latents.shape[2], frames, recipe.block)
+    lowest = _lowest(recipe, batch.records, batch.latents.shape[2])
+    first = [int(rng.integers(low, batch.latents.shape[2] - frames + 1)) for low in lowest]
+    begin = [start - (frames - shown) for start in first]
+    known = np.array([earlier >= low for earlier, low in zip(begin, lowest, strict=True)])
     clean = torch.stack([clip[:, s : s + frames] for clip, s in zip(batch.latents, first, strict=True)])
+    earlier = [max(0, start) for start in begin]
     texts = [
         "" if silent else draw_caption(rng, record, start + shown)
         for record, start, silent in zip(batch.records, first, dropped.text, strict=True)
@@ -96,24 +112,23 @@ def _cut(
     return Sample(
         clean=clean,
         past=clean[:, :, :shown],
-        light=light,
+        light=disturbed.light,
+        earlier=torch.stack(
+            [clip[:, s : s + frames] for clip, s in zip(batch.latents, earlier, strict=True)]
+        ),
+        own=np.where(known, disturbed.own, 0.0),
         anchor=batch.latents[:, :, 0],
         texts=texts,
         dropped=dropped,
     )
 
 
-def _starts(
-    rng: np.random.Generator, records: Sequence[ClipRecord], stored: int, frames: int, block: int
-) -> list[int]:
-    """Where each clip begins: behind the image, and behind the first part of a stored clip that jumps."""
-    starts = []
-    for record in records:
-        low = block if record.jump else 1
-        if stored - frames < low:
-            raise UserError(
-                f"clips of {stored} latent frames are too short for a memory of clips of {frames}; "
-                f"make the set with {low + frames} or more"
-            )
-        starts.append(int(rng.integers(low, stored - frames + 1)))
-    return starts
+def _lowest(recipe: MemoryRecipe, records: Sequence[ClipRecord], stored: int) -> list[int]:
+    """Where each clip may begin at the earliest: behind the image, and behind the first part of a clip that jumps."""
+    lowest = [recipe.block if record.jump else 1 for record in records]
+    if stored - recipe.clip < max(lowest):
+        raise UserError(
+            f"clips of {stored} latent frames are too short for a memory of clips of {recipe.clip}; "
+            f"make the set with {max(lowest) + recipe.clip} or more"
+        )
+    return lowest

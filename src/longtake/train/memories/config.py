@@ -55,6 +55,22 @@ class DropoutConfig(Strict):
         return self
 
 
+class OwnPastConfig(Strict):
+    """Samples whose frames before are not the stored ones but the networks' own, as they are now.
+
+    The stored ones are noised and denoised again from what came before them, so that they keep their places and have
+    the faults that takes have; what is to be made of them stays the true clip. Without such samples a fault of one clip
+    is taken for the truth by the next.
+    """
+
+    share: Share = 0.0
+    """Of the samples that have enough frames before."""
+    sigmas: tuple[Share, Share] = (0.5, 0.9)
+    """Between which the noise begins."""
+    steps: PositiveInt = 2
+    """Euler steps back to none."""
+
+
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 
@@ -79,6 +95,7 @@ class MemoryRecipe(Strict):
     """Share of samples whose frames before are lightly noised: in use they are the model's own, not perfect."""
     light_sigma: Share = 0.1
     """Highest σ of these."""
+    own: OwnPastConfig = OwnPastConfig()
     shift: PositiveFloat = 3.0
     """Of the noise levels, σ' = shift·σ / (1 + (shift−1)·σ)."""
     new_weight: NonNegativeFloat = 1.0

@@ -100,15 +100,35 @@ class Memories:
         device = noise.device
         level = each(sigma, noise)
         clean, past = sample.clean.to(device), sample.past.to(device)
+        anchor = sample.anchor.to(device)
+        absent = torch.from_numpy(sample.dropped.anchor).to(device)
+        anchor = torch.where(absent[:, None, None, None], self.grey.to(device), anchor)
         if sample.light.any():
             light = each(sample.light, noise)
             own = normal(tuple(past.shape), self.recipe.seed, "memories past", step, device=device)
             past = (1 - light) * past + light * own
-        anchor = sample.anchor.to(device)
-        absent = torch.from_numpy(sample.dropped.anchor).to(device)
-        anchor = torch.where(absent[:, None, None, None], self.grey.to(device), anchor)
+        if sample.own.any():
+            past = self._own_past(networks, sample, past, anchor, step)
         x = (1 - level) * clean + level * noise
         return self._predict(networks, x, sigma, sample.texts, past, anchor)
+
+    @torch.no_grad()
+    def _own_past(
+        self, networks: nn.Module, sample: Sample, past: Tensor, anchor: Tensor, step: int
+    ) -> Tensor:
+        """The frames before, some of them made again by the networks from what came before them."""
+        chosen = np.flatnonzero(sample.own)
+        clean, texts = sample.earlier[chosen].to(past), [sample.texts[i] for i in chosen]
+        noise = normal(tuple(clean.shape), self.recipe.seed, "memories own past", step, device=past.device)
+        level, remembered = each(sample.own[chosen], clean), clean[:, :, : self.shown]
+        x = (1 - level) * clean + level * noise
+        for share, following in pairwise(np.linspace(1, 0, self.recipe.own.steps + 1)):
+            sigma = sample.own[chosen] * share
+            velocity = self._predict(networks, x, sigma, texts, remembered, anchor[chosen])
+            x = x + each(sample.own[chosen] * following - sigma, x) * velocity
+        past = past.clone()
+        past[chosen] = x[:, :, -self.shown :]
+        return past
 
     def _predict(
         self,
