@@ -1,6 +1,7 @@
 """What the benchmarks of quality share: the model, the reader, the prompts, and a ledger of takes done.
 
-Every take is one line of the ledger; a benchmark that was stopped goes on with the next take.
+Every take is one line of the ledger; a benchmark that was stopped goes on with the next take, and several processes may
+each make a part of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from longtake.measure.adherence import figures, reading_from_dict, shuffled
 from longtake.measure.cases import Asked, Case
 from longtake.measure.filming import about_takes
 from longtake.measure.hashes import policy_hash
+from longtake.measure.part import Part, PartDone
 from longtake.measure.provenance import provenance
 from longtake.measure.results import Figure, Ledger, Result
 from longtake.pipeline import Pipeline
@@ -57,6 +59,8 @@ class Bench:
     """Begin again instead of going on."""
     pictures: Path | None = None
     """Folder for a contact sheet of each take, if wanted."""
+    part: Part | None = None
+    """Make these takes only."""
 
     def frames(self, seconds: float) -> int:
         """Whole frames in so many seconds."""
@@ -92,7 +96,7 @@ class Bench:
         about = {**about_takes(self.pipe, self.reader), "level": self.level, **config}
         ledger = Ledger(self.out / f"{name}.jsonl", about, fresh=self.fresh)
         for number, case in enumerate(cases):
-            if case.key not in ledger:
+            if case.key not in ledger and (self.part is None or self.part.holds(number)):
                 begin = time.perf_counter()
                 values = do(case)
                 ledger.add(case.key, prompt=case.prompt, seconds=time.perf_counter() - begin, **values)
@@ -102,7 +106,7 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True)
 class Takes:
-    """The takes of a benchmark, all done."""
+    """The takes of a benchmark, all done unless it is a part of them."""
 
     bench: Bench
     """What they were made for."""
@@ -115,12 +119,19 @@ class Takes:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The ledger's lines, in the order of the cases."""
+        """The ledger's lines, in the order of the cases. Raises PartDone where some are not made."""
+        missing = sum(case.key not in self.ledger for case in self.cases)
+        if missing:
+            raise PartDone(
+                f"{self.ledger.path}: {missing} of {len(self.cases)} takes are left to other parts"
+            )
         return [self.ledger.rows[case.key] for case in self.cases]
 
     def readings(self, field: str) -> dict[str, Reading]:
         """A field of the ledger as readings by case."""
-        return {case.key: reading_from_dict(self.ledger.rows[case.key][field]) for case in self.cases}
+        return {
+            case.key: reading_from_dict(row[field]) for case, row in zip(self.cases, self.rows, strict=True)
+        }
 
     def table(self, field: str, least: Mapping[str, float], note: str = "") -> list[Figure]:
         """Adherence of a reading to the prompts."""

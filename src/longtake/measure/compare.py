@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from longtake.measure.adherence import score
-from longtake.measure.bench import BY_READER, Bench
+from longtake.measure.bench import BY_READER, Bench, Takes
 from longtake.measure.cases import Case, held_out_cases
 from longtake.measure.filming import timeline_of
 from longtake.measure.methods import METHODS, with_method, with_steps
@@ -44,8 +44,7 @@ def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None
     if steps is not None:
         bench = replace(bench, pipe=with_steps(bench.pipe, steps))
     cases, flow = held_out_cases(bench.level, bench.prompts), choose_flow()
-    rows: dict[str, list[dict[str, Any]]] = {}
-    takes, about = None, dict[str, Any]()
+    made = dict[str, Takes]()
     for name in methods:
         pictures = bench.pictures / name if bench.pictures else None
         own = replace(bench, pipe=with_method(bench.pipe, name), pictures=pictures)
@@ -55,12 +54,12 @@ def compare(bench: Bench, methods: Sequence[str], frames: int, steps: int | None
 
         sampler = own.pipe.preset.policy.sampler.model_dump(mode="json", exclude_defaults=True)
         config = {"frames": frames, "method": name, "flow": flow.name, "sampler": sampler}
-        takes = own.run(f"methods-{name}-level{bench.level}", config, cases, do)
-        rows[name], about = takes.rows, about | takes.ledger.about
-    assert takes is not None
+        made[name] = own.run(f"methods-{name}-level{bench.level}", config, cases, do)
+    rows = {name: takes.rows for name, takes in made.items()}
+    about = {key: value for takes in made.values() for key, value in takes.ledger.about.items()}
     table = [figure for name in methods for figure in _figures(name, rows[name], rows[methods[0]])]
     notes = tuple(f"{name}: {METHODS[name]}" for name in methods)
-    result = takes.result(
+    result = made[methods[-1]].result(
         f"Methods of going on, {len(cases)} prompts of {frames} frames",
         f"{BY_READER} {_settings(steps)} Colour, shape and motion in the last {LATE_SECONDS:g} seconds. The other "
         f"figures are those of `longtake eval`; flow by {flow.name}. Means over prompts with 95 % intervals "

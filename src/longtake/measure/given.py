@@ -97,7 +97,7 @@ def from_video(bench: Bench) -> Result:
     for way in WAYS:
         for strength in STRENGTHS:
             name = _name(way, strength)
-            found = [(case, takes.ledger.rows[case.key][name]) for case in cases]
+            found = [(case, row[name]) for case, row in zip(cases, takes.rows, strict=True)]
             near = share_of([row["off"] <= MOST_OFF for _, row in found])
             colour = share_of([_has_colour(case.asked, wanted[case.key], row) for case, row in found])
             table.append(Figure.share(f"{name}: positions kept", near, asked=LEAST_SHARE))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from longtake.errors import UserError
 from longtake.measure.provenance import Provenance
@@ -141,17 +143,14 @@ class Ledger:
     def __init__(self, path: Path, about: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
+        self.about: dict[str, Any] = json.loads(json.dumps(about))
         if fresh:
             path.unlink(missing_ok=True)
-        self.about: dict[str, Any] = json.loads(json.dumps(about))
-        lines = self._lines()
-        if lines and lines[0] != {"about": self.about}:
+        lines = self._opened()
+        if lines[0] != {"about": self.about}:
             raise UserError(
                 f"{path} holds another measurement ({_difference(lines[0], self.about)}); use --fresh to drop it"
             )
-        if not lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"about": self.about}) + "\n")
         for row in lines[1:]:
             self.rows[row["key"]] = row
 
@@ -171,7 +170,7 @@ class Ledger:
     def add(self, key: str, **values: Any) -> None:
         """Note that a clip is done."""
         row = {"key": key, **values}
-        with self.path.open("a", encoding="utf-8") as file:
+        with self._alone() as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
         self.rows[key] = json.loads(json.dumps(row))
 
@@ -180,18 +179,30 @@ class Ledger:
         """Time that the clips took, over all legs."""
         return sum(row.get("seconds", 0.0) for row in self.rows.values())
 
-    def _lines(self) -> list[dict[str, Any]]:
-        """Whole lines; one that a kill cut short is dropped from the file too."""
-        if not self.path.exists():
-            return []
-        lines = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        self.path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    def _opened(self) -> list[dict[str, Any]]:
+        """Whole lines, the first of which is written where there is none; one cut short by a kill is dropped."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone() as file:
+            file.seek(0)
+            text, lines = file.read(), []
+            for line in text.splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except json.JSONDecodeError:
+                    break
+            lines = lines or [{"about": self.about}]
+            whole = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            if whole != text:
+                file.truncate(0)
+                file.write(whole)
         return lines
+
+    @contextmanager
+    def _alone(self) -> Iterator[TextIO]:
+        """The file, to read and append, while no other process has it."""
+        with self.path.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
 
 
 def _difference(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:

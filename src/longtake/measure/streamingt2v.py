@@ -129,7 +129,8 @@ def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
     policy = own.pipe.preset.policy.model_dump(mode="json", exclude_defaults=True)
     config = {"frames": frames, "policy": policy, "flow": flow.name}
     takes = own.run(f"streamingt2v-lengths-level{own.level}", config, cases, do)
-    table = [*_counts(own.pipe, cases[0], frames), *_columns(takes.rows, frames), *_held(takes.rows, frames)]
+    rows = takes.rows
+    table = [*_counts(own.pipe, cases[0], frames), *_columns(rows, frames), *_held(rows, frames)]
     result = takes.result(
         f"StreamingT2V at {', '.join(map(str, frames))} frames, {len(cases)} prompts",
         f"{BY_READER} Adherence in the last {TAIL_SECONDS:g} seconds of each length; the other figures are those of "

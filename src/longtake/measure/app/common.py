@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from longtake.errors import UserError
+from longtake.measure.part import Part, PartDone
+
 if TYPE_CHECKING:
     from longtake.measure.bench import Bench
     from longtake.measure.results import Result
@@ -31,7 +34,7 @@ THREADED = ("out", "threads", "as_json")
 """Of one that makes networks of its own."""
 MODEL = ("model", *THREADED)
 """Of one that measures a model."""
-PROMPTS = ("level", "prompts", *MODEL, "quick", "fresh", "pictures")
+PROMPTS = ("level", "prompts", *MODEL, "quick", "fresh", "part", "pictures")
 """Of one that makes takes of held-out prompts with it."""
 
 
@@ -49,6 +52,15 @@ class Given:
         bool, typer.Option("--quick", help="A short run (8 prompts), into a folder of its own.")
     ] = False
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again instead of going on.")] = False
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="K/N",
+            help="Make the K-th of N parts of the takes, beside processes that make the others; then once without it.",
+            show_default=False,
+        ),
+    ] = None
     pictures: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +100,9 @@ class Given:
         from longtake.measure.bench import Bench
         from longtake.world.reader import Reader
 
+        if self.fresh and self.part:
+            raise UserError("--fresh would drop what other parts have made; leave out --fresh or --part")
+
         return Bench(
             pipe=pipe or self.pipeline(),
             reader=Reader.load(),
@@ -97,6 +112,7 @@ class Given:
             progress=progress,
             fresh=self.fresh,
             pictures=self.pictures,
+            part=None if self.part is None else Part.read(self.part),
         )
 
     def finish(self, result: Result) -> None:
@@ -126,7 +142,10 @@ def command(
         @functools.wraps(benchmark)
         def run(**values: Any) -> None:
             given = Given(**{each.name: values.pop(each.name) for each in shared})
-            benchmark(given, **values)
+            try:
+                benchmark(given, **values)
+            except PartDone as reason:
+                typer.echo(f"{reason}; the same command without --part gives the result", err=True)
 
         del run.__wrapped__  # Typer would read the benchmark's own options alone
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

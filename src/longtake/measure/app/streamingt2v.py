@@ -64,6 +64,8 @@ def streamingt2v(
 def _blending(given: Given, frames: int) -> None:
     from longtake.measure.blending import blending, subject
 
+    if given.part is not None:
+        raise UserError("blending keeps nothing that other parts could add to; leave out --part")
     given.set_threads()
     found = subject(given.model)
     spec = found.enhancer.spec
