@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from longtake.errors import UserError
@@ -60,6 +61,13 @@ def test_every_variant_is_on_the_same_prompts_in_one_table(tmp_path: Path, reade
     assert {"cam: cuts", "adding: adherence, head"} <= {name.lower() for name in names}
     ledgers = {path.name for path in (tmp_path / "streamingt2v").glob("*.jsonl")}
     assert ledgers == {f"ablations-level1-{name}.jsonl" for name in columns}
+
+
+def test_another_memory_computes_in_what_the_model_does(tmp_path: Path) -> None:
+    pipe = remembering()
+    pipe.backbone.to(torch.bfloat16)
+    [other] = opened([f"adding={adding(pipe, tmp_path / 'add')}"], pipe).values()
+    assert {p.dtype for p in cast(nn.Module, other).parameters()} == {torch.bfloat16}
 
 
 def test_lengths_are_measured_on_the_same_takes(tmp_path: Path, reader: Reader) -> None:

@@ -34,7 +34,7 @@ from longtake.measure.video.flow import choose_flow
 from longtake.measure.video.mawe import Mawe
 from longtake.measure.video.shots import Shots
 from longtake.models.streaming.cam import ShortTerm
-from longtake.models.streaming.networks import open_cam
+from longtake.models.streaming.networks import MemoryNetworks, open_cam
 from longtake.models.wan import WanTransformer
 from longtake.pipeline import Pipeline
 
@@ -62,7 +62,9 @@ def opened(memories: Sequence[str], pipe: Pipeline) -> dict[str, ShortTerm]:
         path = Path(folder)
         if not isinstance(pipe.backbone, WanTransformer):
             raise UserError(f"{pipe.name!r} takes no other short-term memory; compare with mini")
-        network = open_cam(path / "cam" if (path / "cam").is_dir() else path, pipe.backbone.config)
+        backbone = pipe.backbone
+        network = open_cam(path / "cam" if (path / "cam").is_dir() else path, backbone.config)
+        MemoryNetworks(cam=network).to(backbone.device, backbone.dtype)
         found[name] = network
     return found
 
