@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
 import longtake
 from longtake.enhance.enhancer import Enhancer
-from longtake.enhance.levels import flow_levels
+from longtake.enhance.levels import Level, flow_levels
 from longtake.enhance.solver import Ddim
+from longtake.enhance.wan import WanDenoiser
 from longtake.errors import UserError
+from longtake.measure.random_weights import redraw
 from longtake.models.text import TextEncoder
 from longtake.train.config import OptimiserConfig, Stage, TransformerConfig
 from longtake.train.device import choose_compute
 from longtake.train.enhance import Enhance, EnhanceRecipe, bridge
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig, make_pairs
-from longtake.train.enhance_run import export, train
+from longtake.train.enhance_run import export, spec, train
 from longtake.train.recipe_file import load_config
 from longtake.train.store import LatentSet
 from tests.enhance.tiny import clip
@@ -67,8 +71,9 @@ def pairs(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(model: Path, pairs: Path) -> Enhance:
-    return Enhance(RECIPE, pairs, TextEncoder.load(model).eval(), choose_compute("cpu", "float32"))
+def recipe(model: Path, pairs: Path, prediction: Literal["velocity", "sample"] = "velocity") -> Enhance:
+    told = RECIPE.model_copy(update={"prediction": prediction})
+    return Enhance(told, pairs, TextEncoder.load(model).eval(), choose_compute("cpu", "float32"))
 
 
 def test_pairs_show_the_same_clips_one_side_poorer(pairs: Path) -> None:
@@ -99,6 +104,24 @@ def test_the_target_leads_sdedits_start_to_the_clean_clip() -> None:
     assert torch.equal(bridge(clean, poor, noise, torch.tensor(1.0)), noise - clean)
 
 
+@pytest.mark.parametrize("prediction", ["velocity", "sample"])
+def test_training_and_use_agree_on_what_is_predicted(
+    prediction: Literal["velocity", "sample"], model: Path, pairs: Path
+) -> None:
+    """x − σ·v of the recipe is what the denoiser calls clean."""
+    learner = recipe(model, pairs, prediction)
+    transformer = learner.networks.transformer
+    redraw(transformer, 3)
+    in_use = WanDenoiser(
+        backbone=transformer, text_encoder=learner.text, prediction=spec(learner.recipe).schedule.prediction
+    )
+    x = torch.randn(1, *learner.clean.latent_shape[:1], 3, *learner.clean.latent_shape[2:])
+    velocity = learner._predict(learner.networks, x, np.array([0.4]), ["a red sphere"])
+    level = Level(timestep=400.0, alpha=0.6, sigma=0.4)
+    clean = in_use.clean(x, level, in_use.read("a red sphere"))
+    torch.testing.assert_close(clean, x - 0.4 * velocity, atol=1e-4, rtol=0)
+
+
 def test_loss_is_a_function_of_the_step(model: Path, pairs: Path) -> None:
     first, second = recipe(model, pairs), recipe(model, pairs)
     stage = RECIPE.stages[1]
@@ -106,8 +129,9 @@ def test_loss_is_a_function_of_the_step(model: Path, pairs: Path) -> None:
     assert not torch.equal(first.loss(stage, 3), first.loss(stage, 4))
 
 
-def test_the_loss_falls(model: Path, pairs: Path) -> None:
-    learner, stage = recipe(model, pairs), RECIPE.stages[1]
+@pytest.mark.parametrize("prediction", ["velocity", "sample"])
+def test_the_loss_falls(prediction: Literal["velocity", "sample"], model: Path, pairs: Path) -> None:
+    learner, stage = recipe(model, pairs, prediction), RECIPE.stages[1]
     optimiser = torch.optim.AdamW(learner.networks.parameters(), lr=0.01)
     losses = []
     for _ in range(25):

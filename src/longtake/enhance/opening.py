@@ -15,7 +15,7 @@ import torch
 from longtake.enhance.denoiser import Denoiser
 from longtake.enhance.places import shared
 from longtake.enhance.refiner import PUBLISHED_FILE
-from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, read_spec
+from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, FlowSpec, read_spec
 from longtake.enhance.wan import WanDenoiser
 from longtake.errors import UserError
 from longtake.models.codec import Codec
@@ -86,11 +86,13 @@ def open_enhancer(
         from longtake.enhance.unet import open_unet
 
         return spec, *open_unet(folder, spec, dtype, device)
+    assert isinstance(spec.schedule, FlowSpec)  # `EnhancerSpec` refuses others
     backbone = WanTransformer.from_pretrained(folder / "transformer", torch_dtype=dtype).to(device)
     denoiser = WanDenoiser(
         backbone=backbone,
         text_encoder=text_encoder or _text_encoder(folder, device),
         guidance_scale=spec.guidance_scale,
+        prediction=spec.schedule.prediction,
     )
     return spec, denoiser, codec or open_codec(shared(folder, "codec", "vae"), dtype=dtype).to(device)
 

@@ -24,8 +24,8 @@ class FlowSpec(Data):
     kind: Literal["flow"] = "flow"
     shift: PositiveFloat = 1.0
     """Shift of the levels; belongs to the weights."""
-    prediction: Literal["velocity"] = "velocity"
-    """What the network predicts."""
+    prediction: Literal["velocity", "sample"] = "velocity"
+    """What the network predicts: noise − clean latents, or the clean latents themselves."""
 
     def levels(self, strength: float, steps: int) -> list[Level]:
         """See `levels.flow_levels`."""

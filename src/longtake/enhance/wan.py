@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,11 +23,13 @@ class WanText(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WanDenoiser:
-    """A `Denoiser`: x0 = x − σ·v."""
+    """A `Denoiser`: x0 = x − σ·v of a network that predicts velocity."""
 
     backbone: WanTransformer
     text_encoder: TextEncoder
     guidance_scale: float = 1.0
+    prediction: Literal["velocity", "sample"] = "velocity"
+    """See `FlowSpec.prediction`."""
 
     @property
     def patch(self) -> int:
@@ -41,15 +43,15 @@ class WanDenoiser:
     def clean(self, x: Tensor, level: Level, text: WanText) -> Tensor:
         """See `Denoiser.clean`."""
         denoise = guided(self._predict, text.prompt, text.empty, self.guidance_scale)
-        velocity = denoise(x, torch.full((1, x.shape[2]), level.timestep))
-        return x - level.sigma * velocity
+        predicted = denoise(x, torch.full((1, x.shape[2]), level.timestep))
+        return predicted if self.prediction == "sample" else x - level.sigma * predicted
 
     def _predict(self, latents: Tensor, timestep: Tensor, text: TextContext) -> Tensor:
         backbone = self.backbone
-        velocity: Tensor = backbone(
+        predicted: Tensor = backbone(
             latents.to(backbone.device, backbone.dtype), timestep.to(backbone.device), text
         )
-        return velocity.to("cpu", torch.float32)
+        return predicted.to("cpu", torch.float32)
 
     def _context(self, prompt: str) -> TextContext:
         embedding = self.text_encoder.encode([prompt])

@@ -5,6 +5,9 @@ learnt: `x_σ = clean + σ·v` with `v = (s − clean)/σ₀`, a straight line f
 σ₀ = 1 that is ordinary flow matching, which a share of the samples gets, so that the network also knows what clips look
 like. Strengths are drawn anew for each sample; the timestep is 1000·σ, as when it is used.
 
+The network may predict v, or the clean clip, which is x_σ − σ·v (`prediction`). The clean clip is the better choice for
+a small one: v is mostly noise, all of whose numbers would have to pass through it.
+
 Shapes: B samples, C channels, F latent frames, h w latent cells.
 """
 
@@ -36,6 +39,8 @@ from longtake.train.store import VALIDATION, ClipRecord, LatentSet
 
 __all__ = ["Enhance", "EnhanceRecipe", "Transformer", "bridge"]
 
+LEVEL = 0.2
+"""σ below which errors of a clean clip count as they would there: divided by σ they would be without bound."""
 CHECKED = (0.2, 0.4, 0.6)
 """Noise levels of the validation; those above the recipe's strength, which never come up, count as that."""
 
@@ -57,6 +62,8 @@ class EnhanceRecipe(Strict):
     """Strength in use, unless the user says."""
     strengths: tuple[float, float] = (0.25, 0.75)
     """Strengths that are trained."""
+    prediction: Literal["velocity", "sample"] = "velocity"
+    """What the network predicts; see `FlowSpec.prediction`."""
     plain_share: Share = 0.15
     """Share of samples with strength 1, whose start holds nothing of the poor clip."""
     text_dropout: Share = 0.1
@@ -100,9 +107,9 @@ class Transformer(nn.Module):
             initialise(self.transformer)
 
     def forward(self, x: Tensor, timestep_BF: Tensor, text: Tensor) -> Tensor:
-        """Velocity `[B, C, F, h, w]`."""
-        velocity: Tensor = self.transformer(x, timestep_BF, text)
-        return velocity
+        """What it predicts, `[B, C, F, h, w]`."""
+        predicted: Tensor = self.transformer(x, timestep_BF, text)
+        return predicted
 
 
 class Enhance:
@@ -131,7 +138,7 @@ class Enhance:
         self.clean, self.poor = self._sets(names)
 
     def loss(self, stage: Stage, step: int) -> Tensor:
-        """Mean squared velocity error of the step's batch."""
+        """Mean squared velocity error of the step's batch; of clean clips that of low levels counts less."""
         recipe, count = self.recipe, stage.batch_size
         rng = numbers(recipe.seed, "enhance", step)
         clean, poor = (side.batch(step, [False] * count, stage.levels) for side in (self.clean, self.poor))
@@ -144,8 +151,10 @@ class Enhance:
         noise = normal(tuple(x0.shape), recipe.seed, "enhance noise", step, device=self.compute.device)
         velocity = bridge(x0.to(noise), rough.to(noise), noise, each(strength, noise))
         x = x0.to(noise) + each(sigma, noise) * velocity
-        predicted = self._predict(self.networks, x, sigma, texts)
-        return (predicted - velocity).square().mean()
+        error = self._predict(self.networks, x, sigma, texts) - velocity
+        if recipe.prediction == "sample":
+            error = error * each(np.minimum(sigma / LEVEL, 1.0), noise)
+        return error.square().mean()
 
     def _texts(self, rng: np.random.Generator, records: Sequence[ClipRecord], at: np.ndarray) -> list[str]:
         """A caption of each clip, the one in force at a latent frame."""
@@ -155,11 +164,14 @@ class Enhance:
         ]
 
     def _predict(self, networks: nn.Module, x: Tensor, sigma: np.ndarray, texts: Sequence[str]) -> Tensor:
+        """Velocity of `x` at σ `[B]`."""
         timestep = torch.from_numpy(1000 * sigma).to(x)[:, None].expand(-1, x.shape[2])
         text = self.text.encode(texts).to(x)
         with self.compute.autocast():
-            velocity: Tensor = networks(x, timestep, text)
-        return velocity.float()
+            predicted: Tensor = networks(x, timestep, text)
+        if self.recipe.prediction == "sample":
+            return (x - predicted.float()) / each(np.maximum(sigma, 1e-3), x)
+        return predicted.float()
 
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from longtake.enhance.spec import SPEC_FILE, EnhancerSpec
+from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, FlowSpec
 from longtake.models.files import load_strict
 from longtake.models.hub import Native
 from longtake.models.text import EmbeddingCache, TextEncoder
@@ -74,4 +74,5 @@ def spec(recipe: EnhanceRecipe) -> EnhancerSpec:
         steps=recipe.steps,
         strength=recipe.strength,
         strengths=recipe.strengths,
+        schedule=FlowSpec(prediction=recipe.prediction),
     )
