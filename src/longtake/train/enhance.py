@@ -5,8 +5,8 @@ learnt: `x_σ = clean + σ·v` with `v = (s − clean)/σ₀`, a straight line f
 σ₀ = 1 that is ordinary flow matching, which a share of the samples gets, so that the network also knows what clips look
 like. Strengths are drawn anew for each sample; the timestep is 1000·σ, as when it is used.
 
-The network may predict v, or the clean clip, which is x_σ − σ·v (`prediction`). The clean clip is the better choice for
-a small one: v is mostly noise, all of whose numbers would have to pass through it.
+The network may predict v, or the clean clip, which is x_σ − σ·v (`prediction`). v is mostly noise, all of whose numbers
+have to pass through the network; a clean clip has less to it.
 
 Shapes: B samples, C channels, F latent frames, h w latent cells.
 """

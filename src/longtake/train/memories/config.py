@@ -59,8 +59,8 @@ class OwnPastConfig(Strict):
     """Samples whose frames before are not the stored ones but the networks' own, as they are now.
 
     The stored ones are noised and denoised again from what came before them, so that they keep their places and have
-    the faults that takes have; what is to be made of them stays the true clip. Without such samples a fault of one clip
-    is taken for the truth by the next.
+    the faults that takes have; what is to be made of them stays the true clip. They are meant against faults that one
+    clip takes over from the one before.
     """
 
     share: Share = 0.0
