@@ -158,6 +158,27 @@ def test_some_frames_before_are_the_networks_own(data: Path, model: Path) -> Non
     loss.backward()
 
 
+def test_the_anchors_of_these_are_the_networks_own_too(data: Path, model: Path) -> None:
+    own = OwnPastConfig(share=0.8, sigmas=(0.5, 0.9), steps=2)
+    recipe = APM.model_copy(update={"own": own, "dropout": DropoutConfig(text=0, anchor=0.5, both=0)})
+    subject, seen = learner(recipe, data, model), list[torch.Tensor]()
+    apm = subject.networks.memories.apm  # type: ignore[union-attr]
+    embed = apm.embed
+    apm.embed = lambda anchor: (seen.append(anchor), embed(anchor))[1]  # type: ignore[union-attr]
+    stage = STAGE.model_copy(update={"batch_size": 24})
+    subject.loss(stage, 0)
+    sample, used = draw(recipe, LatentSet(data), 0, 24, STAGE.levels, shown=2), seen[-1]
+    own_past, absent = sample.own > 0, sample.dropped.anchor
+    assert len({*zip(own_past, absent, strict=True)}) == 4, "all four kinds are in this batch"
+    for i in range(24):
+        if absent[i]:
+            assert torch.equal(used[i], subject.grey)
+        elif own_past[i]:
+            assert not torch.isclose(used[i], sample.anchor[i]).all()
+        else:
+            assert torch.equal(used[i], sample.anchor[i])
+
+
 def test_where_nothing_comes_before_the_stored_frames_stay(data: Path, model: Path) -> None:
     recipe = CAM.model_copy(update={"own": OwnPastConfig(share=1.0), "light_share": 0.0})
     stored = LatentSet(data)

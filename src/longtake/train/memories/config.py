@@ -60,7 +60,7 @@ class OwnPastConfig(Strict):
 
     The stored ones are noised and denoised again from what came before them, so that they keep their places and have
     the faults that takes have; what is to be made of them stays the true clip. They are meant against faults that one
-    clip takes over from the one before.
+    clip takes over from the one before. With `kind: apm` their anchors are made again too, as single pictures.
     """
 
     share: Share = 0.0

@@ -101,6 +101,8 @@ class Memories:
         level = each(sigma, noise)
         clean, past = sample.clean.to(device), sample.past.to(device)
         anchor = sample.anchor.to(device)
+        if sample.own.any() and self.recipe.kind == "apm":
+            anchor = self._own_anchor(networks, sample, anchor, step)
         absent = torch.from_numpy(sample.dropped.anchor).to(device)
         anchor = torch.where(absent[:, None, None, None], self.grey.to(device), anchor)
         if sample.light.any():
@@ -112,7 +114,6 @@ class Memories:
         x = (1 - level) * clean + level * noise
         return self._predict(networks, x, sigma, sample.texts, past, anchor)
 
-    @torch.no_grad()
     def _own_past(
         self, networks: nn.Module, sample: Sample, past: Tensor, anchor: Tensor, step: int
     ) -> Tensor:
@@ -120,15 +121,46 @@ class Memories:
         chosen = np.flatnonzero(sample.own)
         clean, texts = sample.earlier[chosen].to(past), [sample.texts[i] for i in chosen]
         noise = normal(tuple(clean.shape), self.recipe.seed, "memories own past", step, device=past.device)
-        level, remembered = each(sample.own[chosen], clean), clean[:, :, : self.shown]
+        remembered = clean[:, :, : self.shown]
+        again = self._made_again(
+            networks, clean, noise, sample.own[chosen], texts, remembered, anchor[chosen]
+        )
+        past = past.clone()
+        past[chosen] = again[:, :, -self.shown :]
+        return past
+
+    def _own_anchor(self, networks: nn.Module, sample: Sample, anchor: Tensor, step: int) -> Tensor:
+        """The anchors, those of samples with an own past made again as single pictures."""
+        chosen = np.flatnonzero(sample.own)
+        clean, texts = anchor[chosen][:, :, None], [sample.texts[i] for i in chosen]
+        noise = normal(
+            tuple(clean.shape), self.recipe.seed, "memories own anchor", step, device=anchor.device
+        )
+        anchor = anchor.clone()
+        anchor[chosen] = self._made_again(networks, clean, noise, sample.own[chosen], texts, None, None)[
+            :, :, 0
+        ]
+        return anchor
+
+    @torch.no_grad()
+    def _made_again(
+        self,
+        networks: nn.Module,
+        clean: Tensor,
+        noise: Tensor,
+        sigmas: np.ndarray,
+        texts: Sequence[str],
+        past: Tensor | None,
+        anchor: Tensor | None,
+    ) -> Tensor:
+        """Latents noised to a σ each and denoised by the networks as they are now, in the recipe's few steps."""
+        level = each(sigmas, clean)
         x = (1 - level) * clean + level * noise
         for share, following in pairwise(np.linspace(1, 0, self.recipe.own.steps + 1)):
-            sigma = sample.own[chosen] * share
-            velocity = self._predict(networks, x, sigma, texts, remembered, anchor[chosen])
-            x = x + each(sample.own[chosen] * following - sigma, x) * velocity
-        past = past.clone()
-        past[chosen] = x[:, :, -self.shown :]
-        return past
+            sigma = sigmas * share
+            velocity = self._predict(networks, x, sigma, texts, past, anchor)
+            x = x + each(sigmas * following - sigma, x) * velocity
+        return x
 
     def _predict(
         self,
