@@ -21,8 +21,15 @@ from longtake.train.config import OptimiserConfig, Stage
 from longtake.train.counters import numbers
 from longtake.train.device import choose_compute
 from longtake.train.memories.clips import draw, drop, held_out
-from longtake.train.memories.config import ApmSizes, CamSizes, DropoutConfig, MemoryRecipe, OwnPastConfig
-from longtake.train.memories.networks import fresh
+from longtake.train.memories.config import (
+    ApmSizes,
+    CamSizes,
+    DropoutConfig,
+    GuidedConfig,
+    MemoryRecipe,
+    OwnPastConfig,
+)
+from longtake.train.memories.networks import Remembering, fresh
 from longtake.train.memories.recipe import Memories
 from longtake.train.memories.run import export, train, trained
 from longtake.train.recipe_file import load_config
@@ -315,3 +322,77 @@ def test_the_commands_train_and_export(data: Path, model: Path, tmp_path: Path) 
     )
     assert result.exit_code == 0, result.output
     assert (model / "cam" / "config.json").is_file()
+
+
+@pytest.fixture
+def distilled(model: Path, tmp_path: Path) -> Path:
+    """The model with a student, whose weights are others than those of the network before distillation."""
+    folder = tmp_path / "distilled"
+    shutil.copytree(model, folder)
+    student = WanTransformer.from_pretrained(folder / "transformer")
+    with torch.no_grad():
+        student.proj_out.weight.mul_(1.5)
+    student.save_pretrained(folder / "student")
+    return folder
+
+
+@pytest.fixture
+def guide(data: Path, distilled: Path, tmp_path: Path) -> Path:
+    """A run of the short-term memory of the network before distillation."""
+    out = tmp_path / "guide"
+    train(CAM, data, distilled, out, Told())
+    return out
+
+
+class Nothing(torch.nn.Module):
+    """Predicts no velocity."""
+
+    def forward(self, x: torch.Tensor, *rest: object) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
+def test_what_guidance_adds_is_in_the_target(data: Path, distilled: Path, guide: Path) -> None:
+    text = TextEncoder.load(distilled).eval()
+    before = WanTransformer.from_pretrained(distilled / "transformer")
+    led_by = Remembering(before, trained(guide).cam, None)
+    recipe = CAM.model_copy(
+        update={"network": "student", "guided": GuidedConfig(scale=3.0), "light_share": 0.0}
+    )
+    nothing = Nothing()
+    nothing.shown = 2  # type: ignore[assignment]
+    subject = Memories(
+        recipe,
+        data,
+        nothing,  # type: ignore[arg-type]
+        text,
+        tiny_patch_codec(),
+        choose_compute("cpu", "float32"),
+        led_by,
+    )
+    asked: list[tuple[torch.Tensor, ...]] = []
+    led_by.register_forward_hook(lambda _, inputs, output: asked.append((*inputs, output)))
+    loss = subject.loss(STAGE, 0)
+    (x, sigma, prompted, past, none, with_prompt), (_, _, silent, _, _, without) = asked
+    sample = draw(recipe, LatentSet(data), 0, STAGE.batch_size, STAGE.levels, shown=2)
+    assert none is None
+    assert torch.equal(past, sample.past)
+    assert torch.equal(prompted, text.encode(sample.texts))
+    assert torch.equal(silent, text.encode([""] * STAGE.batch_size))
+    level = sigma[:, 0].view(-1, 1, 1, 1, 1) / 1000
+    velocity = (x - sample.clean) / level  # noise − clean
+    torch.testing.assert_close(loss, (velocity + 2 * (with_prompt - without)).square().mean())
+
+
+def test_a_guided_run_keeps_its_guide(data: Path, distilled: Path, guide: Path, tmp_path: Path) -> None:
+    recipe = APM.model_copy(update={"network": "student", "guided": GuidedConfig()})
+    cam, out = guide, tmp_path / "run"
+    with pytest.raises(UserError, match="give its folder with --guide"):
+        train(recipe, data, distilled, out, Told(), cam=cam)
+    with pytest.raises(UserError, match="leave it out"):
+        train(APM, data, distilled, out, Told(), cam=cam, guide=guide)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(recipe, data, distilled, whole, Told(), cam=cam, guide=guide)
+    assert not train(recipe, data, distilled, parts, Told(), cam=cam, guide=guide, max_steps=1)
+    assert train(recipe, data, distilled, parts, Told()), "it knows its guide and its short-term memory"
+    one, two = (load_checkpoint(checkpoints(folder)[-1])[1] for folder in (whole, parts))
+    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -19,6 +19,14 @@ __all__ = ["apm", "cam"]
 Data = Annotated[Path, typer.Option("--data", help="Folder of the latent set.")]
 Model = Annotated[Path, typer.Option("--model", help="Folder of the model that is given a memory.")]
 
+Guide = Annotated[
+    Path | None,
+    typer.Option(
+        "--guide",
+        help="Run of `longtake train cam` for the network before distillation; of recipes that are guided.",
+    ),
+]
+
 
 def cam(
     data: Data,
@@ -30,6 +38,7 @@ def cam(
         str | None,
         typer.Option("--fusion", help="attend, or what it is compared with: add, concat."),
     ] = None,
+    guide: Guide = None,
     device: Device = "auto",
     threads: Threads = None,
     max_minutes: MaxMinutes = math.inf,
@@ -38,7 +47,7 @@ def cam(
     recipe = _read(config, "cam")
     if fusion is not None:
         recipe = _with_fusion(recipe, fusion)
-    _run(recipe, data, model, out, None, resume, device, threads, max_minutes)
+    _run(recipe, data, model, out, None, guide, resume, device, threads, max_minutes)
 
 
 def apm(
@@ -53,12 +62,13 @@ def apm(
             "--cam", help="Run of `longtake train cam` that it goes on from; default: the model's cam/."
         ),
     ] = None,
+    guide: Guide = None,
     device: Device = "auto",
     threads: Threads = None,
     max_minutes: MaxMinutes = math.inf,
 ) -> None:
     """Train long-term memory (APM of StreamingT2V) together with short-term memory; the model itself is frozen."""
-    _run(_read(config, "apm"), data, model, out, cam, resume, device, threads, max_minutes)
+    _run(_read(config, "apm"), data, model, out, cam, guide, resume, device, threads, max_minutes)
 
 
 def _read(config: str, kind: Kind) -> MemoryRecipe:
@@ -85,6 +95,7 @@ def _run(
     model: Path,
     out: Path,
     cam: Path | None,
+    guide: Path | None,
     resume: bool,
     device: str,
     threads: int | None,
@@ -100,7 +111,9 @@ def _run(
     if threads is not None:
         torch.set_num_threads(threads)
     with RunReport() as report:
-        done = train(recipe, data, model, out, report, cam=cam, device=device, max_minutes=max_minutes)
+        done = train(
+            recipe, data, model, out, report, cam=cam, guide=guide, device=device, max_minutes=max_minutes
+        )
     state = "all stages done" if done else "stopped before the end; go on with --resume"
     export = f"longtake train export --network memories --run {out} --out {model}"
     typer.echo(f"{out}: {state}; put it into the model with: {export}", err=True)

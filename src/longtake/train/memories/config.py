@@ -74,6 +74,20 @@ class OwnPastConfig(Strict):
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 
+class GuidedConfig(Strict):
+    """Targets that guidance has led, for the memories of a network that was distilled to it.
+
+    Such a network's own prediction is not the mean of what may come; against true velocities a memory would learn
+    above all to undo that. So what guidance adds, by the network before distillation and a short-term memory of its
+    own, is added to the target: `noise − clean + (scale − 1) · (v(x | prompt, past) − v(x | past))`.
+    """
+
+    network: FolderName = "transformer"
+    """Folder of the network before distillation."""
+    scale: Annotated[float, Field(gt=1)] = 3.0
+    """Of guidance by the prompt."""
+
+
 class MemoryRecipe(Strict):
     """Everything that decides the memories of a transformer. A stage's `frames` are those of a clip."""
 
@@ -96,6 +110,8 @@ class MemoryRecipe(Strict):
     light_sigma: Share = 0.1
     """Highest σ of these."""
     own: OwnPastConfig = OwnPastConfig()
+    guided: GuidedConfig | None = None
+    """For a network that was distilled to guidance."""
     shift: PositiveFloat = 3.0
     """Of the noise levels, σ' = shift·σ / (1 + (shift−1)·σ)."""
     new_weight: NonNegativeFloat = 1.0

@@ -1,9 +1,9 @@
 """The recipe of StreamingT2V's memories (arXiv 2403.14773, section 10): CAM, then APM together with it.
 
 Flow matching on clips whose first frames are known to the memory: `x = (1−σ)·clean + σ·noise`, one σ a clip, target
-`noise − clean` on all frames. The transformer is frozen throughout. In the published second stage its spatial layers
-are trained as well; here they stay too, so that a model with memories still is the model. Conditions are dropped as
-published.
+`noise − clean` on all frames, led by guidance where the recipe says so. The transformer is frozen throughout. In the
+published second stage its spatial layers are trained as well; here they stay too, so that a model with memories still
+is the model. Conditions are dropped as published.
 """
 
 from __future__ import annotations
@@ -49,12 +49,15 @@ class Memories:
         text: TextEncoder,
         codec: Codec,
         compute: Compute,
+        guide: Remembering | None = None,
     ) -> None:
+        """guide: the network before distillation with its own short-term memory, for a recipe that is guided."""
         self.recipe, self.folder, self.compute = recipe, data, compute
         self.stages: Sequence[Stage] = recipe.stages
         self.text, self.codec = text, codec
         self.data = LatentSet(data, seed=recipe.seed)
         self.networks: nn.Module = networks.to(compute.device)
+        self.guide = None if guide is None else guide.to(compute.device).requires_grad_(False)
         self.shown = networks.shown
         self.grey = self._grey()
 
@@ -88,48 +91,51 @@ class Memories:
         sigma = recipe.shift * u / (1 + (recipe.shift - 1) * u)
         clean = sample.clean.to(device)
         noise = normal(tuple(clean.shape), recipe.seed, "memories noise", step, device=device)
-        error = (self._velocity(self.networks, sample, noise, sigma, step) - (noise - clean)).square()
+        past, anchor = self._remembered(sample, step)
+        x = (1 - each(sigma, noise)) * clean + each(sigma, noise) * noise
+        target = noise - clean + self._led(x, sigma, sample.texts, past)
+        error = (self._predict(self.networks, x, sigma, sample.texts, past, anchor) - target).square()
         weights = torch.ones(clean.shape[2], device=device)
         weights[self.shown :] = recipe.new_weight
         return (error.mean((0, 1, 3, 4)) * weights).sum() / weights.sum()
 
-    def _velocity(
-        self, networks: nn.Module, sample: Sample, noise: Tensor, sigma: np.ndarray, step: int
-    ) -> Tensor:
-        """Of noised clips, by all memories there are."""
-        device = noise.device
-        level = each(sigma, noise)
-        clean, past = sample.clean.to(device), sample.past.to(device)
-        anchor = sample.anchor.to(device)
+    @torch.no_grad()
+    def _led(self, x: Tensor, sigma: np.ndarray, texts: Sequence[str], past: Tensor) -> Tensor:
+        """What guidance adds to the velocity; zero without."""
+        if self.guide is None or self.recipe.guided is None:
+            return torch.zeros_like(x)
+        prompted = self._predict(self.guide, x, sigma, texts, past, None)
+        silent = self._predict(self.guide, x, sigma, [""] * len(texts), past, None)
+        return (self.recipe.guided.scale - 1) * (prompted - silent)
+
+    def _remembered(self, sample: Sample, step: int) -> tuple[Tensor, Tensor]:
+        """Frames before and anchors of a batch as the memories get them: noised, made again, left out."""
+        device = self.compute.device
+        past, anchor = sample.past.to(device), sample.anchor.to(device)
         if sample.own.any() and self.recipe.kind == "apm":
-            anchor = self._own_anchor(networks, sample, anchor, step)
+            anchor = self._own_anchor(sample, anchor, step)
         absent = torch.from_numpy(sample.dropped.anchor).to(device)
         anchor = torch.where(absent[:, None, None, None], self.grey.to(device), anchor)
         if sample.light.any():
-            light = each(sample.light, noise)
-            own = normal(tuple(past.shape), self.recipe.seed, "memories past", step, device=device)
-            past = (1 - light) * past + light * own
+            light = each(sample.light, past)
+            noise = normal(tuple(past.shape), self.recipe.seed, "memories past", step, device=device)
+            past = (1 - light) * past + light * noise
         if sample.own.any():
-            past = self._own_past(networks, sample, past, anchor, step)
-        x = (1 - level) * clean + level * noise
-        return self._predict(networks, x, sigma, sample.texts, past, anchor)
+            past = self._own_past(sample, past, anchor, step)
+        return past, anchor
 
-    def _own_past(
-        self, networks: nn.Module, sample: Sample, past: Tensor, anchor: Tensor, step: int
-    ) -> Tensor:
+    def _own_past(self, sample: Sample, past: Tensor, anchor: Tensor, step: int) -> Tensor:
         """The frames before, some of them made again by the networks from what came before them."""
         chosen = np.flatnonzero(sample.own)
         clean, texts = sample.earlier[chosen].to(past), [sample.texts[i] for i in chosen]
         noise = normal(tuple(clean.shape), self.recipe.seed, "memories own past", step, device=past.device)
         remembered = clean[:, :, : self.shown]
-        again = self._made_again(
-            networks, clean, noise, sample.own[chosen], texts, remembered, anchor[chosen]
-        )
+        again = self._made_again(clean, noise, sample.own[chosen], texts, remembered, anchor[chosen])
         past = past.clone()
         past[chosen] = again[:, :, -self.shown :]
         return past
 
-    def _own_anchor(self, networks: nn.Module, sample: Sample, anchor: Tensor, step: int) -> Tensor:
+    def _own_anchor(self, sample: Sample, anchor: Tensor, step: int) -> Tensor:
         """The anchors, those of samples with an own past made again as single pictures."""
         chosen = np.flatnonzero(sample.own)
         clean, texts = anchor[chosen][:, :, None], [sample.texts[i] for i in chosen]
@@ -137,15 +143,12 @@ class Memories:
             tuple(clean.shape), self.recipe.seed, "memories own anchor", step, device=anchor.device
         )
         anchor = anchor.clone()
-        anchor[chosen] = self._made_again(networks, clean, noise, sample.own[chosen], texts, None, None)[
-            :, :, 0
-        ]
+        anchor[chosen] = self._made_again(clean, noise, sample.own[chosen], texts, None, None)[:, :, 0]
         return anchor
 
     @torch.no_grad()
     def _made_again(
         self,
-        networks: nn.Module,
         clean: Tensor,
         noise: Tensor,
         sigmas: np.ndarray,
@@ -158,7 +161,7 @@ class Memories:
         x = (1 - level) * clean + level * noise
         for share, following in pairwise(np.linspace(1, 0, self.recipe.own.steps + 1)):
             sigma = sigmas * share
-            velocity = self._predict(networks, x, sigma, texts, past, anchor)
+            velocity = self._predict(self.networks, x, sigma, texts, past, anchor)
             x = x + each(sigmas * following - sigma, x) * velocity
         return x
 
@@ -180,8 +183,10 @@ class Memories:
 
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
-        """Error at fixed levels on clips set aside; at the middle one of frames shown again and new, and without
-        each memory."""
+        """Error to the target at fixed levels on clips set aside.
+
+        At the middle one also of frames shown again and new, and without each memory.
+        """
         networks, shown = Fixed(self.networks, weights), self.shown
         sample = held_out(self.recipe, self._validation(), 24, shown)
         clean = sample.clean.to(self.compute.device)
@@ -191,15 +196,16 @@ class Memories:
             sigma = np.full(len(clean), level)
             x = (1 - level) * clean + level * noise
             past, anchor = sample.past.to(clean), sample.anchor.to(clean)
-            error = (self._predict(networks, x, sigma, sample.texts, past, anchor) - (noise - clean)).square()
+            target = noise - clean + self._led(x, sigma, sample.texts, past)
+            error = (self._predict(networks, x, sigma, sample.texts, past, anchor) - target).square()
             figures[f"sigma_{level}"] = float(error.mean())
             if level == CHECKED[1]:
                 figures["shown_again"] = float(error[:, :, :shown].mean())
                 figures["new"] = float(error[:, :, shown:].mean())
-                plain = self._predict(networks, x, sigma, sample.texts, None, None) - (noise - clean)
+                plain = self._predict(networks, x, sigma, sample.texts, None, None) - target
                 figures["new_without_memory"] = float(plain[:, :, shown:].square().mean())
                 if self.recipe.kind == "apm":
-                    short = self._predict(networks, x, sigma, sample.texts, past, None) - (noise - clean)
+                    short = self._predict(networks, x, sigma, sample.texts, past, None) - target
                     figures["new_without_anchor"] = float(short[:, :, shown:].square().mean())
         return figures
 

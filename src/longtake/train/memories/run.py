@@ -31,6 +31,9 @@ from longtake.train.memories.recipe import Memories
 from longtake.train.recipe import Report
 from longtake.train.recipe_file import RECIPE, keep_recipe
 
+GUIDE = "guide"
+"""Folder of a run that holds the memory which guidance is computed with."""
+
 
 def train(
     recipe: MemoryRecipe,
@@ -40,6 +43,7 @@ def train(
     report: Report,
     *,
     cam: Path | None = None,
+    guide: Path | None = None,
     device: str = "auto",
     max_minutes: float = math.inf,
     max_steps: int | None = None,
@@ -47,7 +51,8 @@ def train(
     """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
 
     model: folder of the model that is given memories. cam: for `kind: apm`, the run (or folder) of the short-term
-    memory; the model's own `cam/` unless given. Raises UserError for what is missing.
+    memory; the model's own `cam/` unless given. guide: for a recipe that is guided, the run (or folder) of the
+    short-term memory of the network before distillation; kept in `out`. Raises UserError for what is missing.
     """
     text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
     transformer = WanTransformer.from_pretrained(model / recipe.network)
@@ -59,10 +64,13 @@ def train(
         raise UserError(f"{model} has no codec; give the folder of a whole model")
     codec = open_codec(place.path, choice="full", dtype=torch.float32)
     compute = choose_compute(device, recipe.precision)
-    learner = Memories(recipe, data, networks, text, codec, compute)
+    led_by = _guide(recipe, model, guide, out, networks.shown)
+    learner = Memories(recipe, data, networks, text, codec, compute, led_by)
     run = Run(learner, out, recipe.optimiser, Cadence.of(recipe, recipe.sample_minutes), report)
     run.resume()
     _keep(recipe, networks, out)
+    if led_by is not None and not (out / GUIDE).exists():
+        led_by.memories.save(out / GUIDE, dtype=None)
     with hold_signals() as stop:
         return run.train(max_minutes=max_minutes, max_steps=max_steps, stop=stop)
 
@@ -113,11 +121,41 @@ def _given(
     return given
 
 
+def _guide(
+    recipe: MemoryRecipe, model: Path, given: Path | None, out: Path, shown: int
+) -> Remembering | None:
+    """The network before distillation with its short-term memory, for a recipe that is guided.
+
+    Raises UserError for one that is missing, not asked for, or of other clips.
+    """
+    if recipe.guided is None:
+        if given is not None:
+            raise UserError(
+                "--guide is for a recipe that is guided; leave it out, or give the recipe `guided`"
+            )
+        return None
+    place = out / GUIDE if (out / GUIDE).is_dir() else given
+    if place is None:
+        raise UserError(
+            f"this recipe is guided by {recipe.guided.network!r} and a short-term memory of its own, which is missing; "
+            f"train one with `longtake train cam` (network: {recipe.guided.network}), and give its folder with --guide"
+        )
+    before = WanTransformer.from_pretrained(model / recipe.guided.network)
+    cam = _short_term(place, model, before)
+    if (cam.config.clip, cam.config.frames) != (recipe.clip, shown):
+        raise UserError(
+            f"the short-term memory in {place} was made for clips of {cam.config.clip} latent frames and "
+            f"{cam.config.frames} before them, this run's are of {recipe.clip} and {shown}"
+        )
+    return Remembering(before, cam, None)
+
+
 def _short_term(cam: Path | None, model: Path, transformer: WanTransformer) -> ShortTerm:
     """The short-term memory in a run or a folder, or the model's own."""
     if cam is not None and (cam / RECIPE).is_file():
         return cast(ShortTerm, trained(cam).cam)
-    folder = cam or model / CAM
+    within = cam is None or not (cam / CONFIG_FILE).is_file()
+    folder = (cam or model) / CAM if within else cast(Path, cam)
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(
             f"{folder} holds no short-term memory, which long-term memory is trained beside; "
