@@ -356,7 +356,7 @@ def test_what_guidance_adds_is_in_the_target(data: Path, distilled: Path, guide:
     before = WanTransformer.from_pretrained(distilled / "transformer")
     led_by = Remembering(before, trained(guide).cam, None)
     recipe = CAM.model_copy(
-        update={"network": "student", "guided": GuidedConfig(scale=3.0), "light_share": 0.0}
+        update={"network": "student", "guided": GuidedConfig(scale=3.0, until=0.55), "light_share": 0.0}
     )
     nothing = Nothing()
     nothing.shown = 2  # type: ignore[assignment]
@@ -379,8 +379,9 @@ def test_what_guidance_adds_is_in_the_target(data: Path, distilled: Path, guide:
     assert torch.equal(prompted, text.encode(sample.texts))
     assert torch.equal(silent, text.encode([""] * STAGE.batch_size))
     level = sigma[:, 0].view(-1, 1, 1, 1, 1) / 1000
-    velocity = (x - sample.clean) / level  # noise − clean
-    torch.testing.assert_close(loss, (velocity + 2 * (with_prompt - without)).square().mean())
+    velocity, added = (x - sample.clean) / level, 2 * (level >= 0.55)  # velocity: noise − clean
+    assert {*added.flatten().tolist()} == {0, 2}
+    torch.testing.assert_close(loss, (velocity + added * (with_prompt - without)).square().mean())
 
 
 def test_a_guided_run_keeps_its_guide(data: Path, distilled: Path, guide: Path, tmp_path: Path) -> None:

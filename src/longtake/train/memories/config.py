@@ -86,6 +86,8 @@ class GuidedConfig(Strict):
     """Folder of the network before distillation."""
     scale: Annotated[float, Field(gt=1)] = 3.0
     """Of guidance by the prompt."""
+    until: Share = 0.0
+    """Lowest σ that is guided, as in the distillation of the network."""
 
 
 class MemoryRecipe(Strict):

@@ -102,11 +102,13 @@ class Memories:
     @torch.no_grad()
     def _led(self, x: Tensor, sigma: np.ndarray, texts: Sequence[str], past: Tensor) -> Tensor:
         """What guidance adds to the velocity; zero without."""
-        if self.guide is None or self.recipe.guided is None:
+        guided = self.recipe.guided
+        if self.guide is None or guided is None:
             return torch.zeros_like(x)
         prompted = self._predict(self.guide, x, sigma, texts, past, None)
         silent = self._predict(self.guide, x, sigma, [""] * len(texts), past, None)
-        return (self.recipe.guided.scale - 1) * (prompted - silent)
+        strength = np.where(sigma >= guided.until, guided.scale - 1, 0)
+        return each(strength, x) * (prompted - silent)
 
     def _remembered(self, sample: Sample, step: int) -> tuple[Tensor, Tensor]:
         """Frames before and anchors of a batch as the memories get them: noised, made again, left out."""
