@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from longtake.errors import UserError
 from longtake.models.text import TextEncoder
+from longtake.models.wan import WanTransformer
 from longtake.train import enhance_pairs
 from longtake.train.app import app
 from longtake.train.checkpoint import checkpoints
@@ -22,7 +23,7 @@ from longtake.train.config import OptimiserConfig, Stage, TransformerConfig
 from longtake.train.device import choose_compute
 from longtake.train.enhance import Enhance, EnhanceRecipe
 from longtake.train.enhance_pairs import CLEAN, POOR, PairsConfig, make_pairs
-from longtake.train.enhance_run import spec, train
+from longtake.train.enhance_run import export, spec, train
 from tests.tiny import tiny_folder, tiny_patch_codec, tiny_pipeline
 from tests.train.sets import FRAMES, write_set
 
@@ -85,6 +86,20 @@ def test_figures_are_named_by_the_noise_that_they_are_measured_at(data: Path, mo
         subject = learner(changed(strength=strength), data, model)
         weights = {name: p.detach() for name, p in subject.networks.named_parameters()}
         assert subject.validate(weights, 3).keys() == names | {"error_left"}
+
+
+def test_it_may_begin_as_the_models_transformer(data: Path, model: Path, tmp_path: Path) -> None:
+    own = WanTransformer.from_pretrained(model / "transformer")
+    sizes = {name: getattr(own.config, name) for name in TransformerConfig.model_fields}
+    stage = RECIPE.stages[0].model_dump()
+    recipe = changed(begin="transformer", transformer=sizes, stages=[{**stage, "lr": 1e-9}])
+    train(recipe, data, model, tmp_path / "run", Silent())
+    export(tmp_path / "run", tmp_path / "enhancer")
+    made = WanTransformer.from_pretrained(tmp_path / "enhancer" / "transformer").state_dict()
+    assert all(torch.allclose(made[name], value, atol=1e-3) for name, value in own.state_dict().items())
+    other = changed(begin="transformer", transformer=sizes | {"ffn_dim": 8})
+    with pytest.raises(UserError, match=f"has ffn_dim {own.config.ffn_dim}; give the recipe's transformer"):
+        train(other, data, model, tmp_path / "other", Silent())
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ Shapes: B samples, C channels, F latent frames, h w latent cells.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from longtake.enhance.levels import flow_levels
@@ -52,6 +53,8 @@ class EnhanceRecipe(Strict):
     seed: int = 0
     pairs: PairsConfig = PairsConfig()
     transformer: TransformerConfig = TransformerConfig()
+    begin: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
+    """Folder of the model's transformer whose weights it begins with, of the sizes above; none: random ones."""
     window: PositiveInt = 6
     """Latent frames of a window."""
     overlap: NonNegativeInt = 2
@@ -105,6 +108,17 @@ class Transformer(nn.Module):
             config = WanConfig(**sizes, in_channels=channels, out_channels=channels, text_dim=text_dim)
             self.transformer = WanTransformer(config)
             initialise(self.transformer)
+
+    def begin_from(self, other: WanTransformer) -> None:
+        """Take the weights of another transformer. Raises UserError for one of other sizes."""
+        own = self.transformer.config
+        sizes = [f.name for f in fields(own) if getattr(own, f.name) != getattr(other.config, f.name)]
+        if sizes:
+            given = ", ".join(f"{name} {getattr(other.config, name)}" for name in sizes)
+            raise UserError(
+                f"the transformer to begin with has {given}; give the recipe's transformer the same"
+            )
+        self.transformer.load_state_dict(other.state_dict())
 
     def forward(self, x: Tensor, timestep_BF: Tensor, text: Tensor) -> Tensor:
         """What it predicts, `[B, C, F, h, w]`."""

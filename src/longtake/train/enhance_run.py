@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 import yaml
@@ -11,6 +12,7 @@ from longtake.enhance.spec import SPEC_FILE, EnhancerSpec, FlowSpec
 from longtake.models.files import load_strict
 from longtake.models.hub import Native
 from longtake.models.text import EmbeddingCache, TextEncoder
+from longtake.models.wan import WanTransformer
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.device import choose_compute
 from longtake.train.enhance import Enhance, EnhanceRecipe, Transformer
@@ -34,10 +36,12 @@ def train(
 ) -> bool:
     """Train in the folder `out`, going on from its newest checkpoint; True when all stages are done.
 
-    model: folder of the model whose video is enhanced, for its text encoder.
+    model: folder of the model whose video is enhanced, for its text encoder and what the recipe begins with.
     """
     text = TextEncoder.load(model, cache=EmbeddingCache()).eval().requires_grad_(False)
     learner = Enhance(recipe, data, text, choose_compute(device, recipe.precision))
+    if recipe.begin is not None and not checkpoints(out):
+        cast(Transformer, learner.networks).begin_from(WanTransformer.from_pretrained(model / recipe.begin))
     run = Run(learner, out, recipe.optimiser, Cadence.of(recipe, recipe.sample_minutes), report)
     run.resume()
     keep_recipe(recipe, out)
