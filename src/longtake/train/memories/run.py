@@ -154,12 +154,13 @@ def _short_term(cam: Path | None, model: Path, transformer: WanTransformer) -> S
     """The short-term memory in a run or a folder, or the model's own."""
     if cam is not None and (cam / RECIPE).is_file():
         return cast(ShortTerm, trained(cam).cam)
-    within = cam is None or not (cam / CONFIG_FILE).is_file()
-    folder = (cam or model) / CAM if within else cast(Path, cam)
+    folder = model / CAM if cam is None else cam
+    if cam is not None and not (cam / CONFIG_FILE).is_file():
+        folder = cam / CAM
     if not (folder / CONFIG_FILE).is_file():
         raise UserError(
-            f"{folder} holds no short-term memory, which long-term memory is trained beside; "
-            "run `longtake train cam` first, and give its folder with --cam"
+            f"{folder} holds no short-term memory, which long-term memory and guided targets need; "
+            "run `longtake train cam` first, and give its folder with --cam or --guide"
         )
     return open_cam(folder, transformer.config)
 
