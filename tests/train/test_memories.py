@@ -186,6 +186,24 @@ def test_the_anchors_of_these_are_the_networks_own_too(data: Path, model: Path) 
             assert torch.equal(used[i], sample.anchor[i])
 
 
+def test_anchors_may_be_made_again_from_less_noise(data: Path, model: Path) -> None:
+    def used(anchors: float) -> torch.Tensor:
+        own = OwnPastConfig(share=1.0, sigmas=(0.8, 0.8), steps=2, anchors=anchors)
+        nothing = DropoutConfig(text=0, anchor=0, both=0)
+        subject = learner(APM.model_copy(update={"own": own, "dropout": nothing}), data, model)
+        seen = list[torch.Tensor]()
+        apm = subject.networks.memories.apm  # type: ignore[union-attr]
+        embed = apm.embed
+        apm.embed = lambda anchor: (seen.append(anchor), embed(anchor))[1]  # type: ignore[union-attr]
+        subject.loss(STAGE, 0)
+        return seen[-1]
+
+    true, half, whole = used(0.0), used(0.5), used(1.0)
+    stored = draw(APM, LatentSet(data), 0, STAGE.batch_size, STAGE.levels, shown=2).anchor
+    assert torch.equal(true, stored)
+    assert 0 < (half - stored).square().mean() < (whole - stored).square().mean()
+
+
 def test_where_nothing_comes_before_the_stored_frames_stay(data: Path, model: Path) -> None:
     recipe = CAM.model_copy(update={"own": OwnPastConfig(share=1.0), "light_share": 0.0})
     stored = LatentSet(data)

@@ -69,6 +69,8 @@ class OwnPastConfig(Strict):
     """Between which the noise begins."""
     steps: PositiveInt = 2
     """Euler steps back to none."""
+    anchors: Share = 1.0
+    """Share of that noise for the anchors: of less noise they stay truer than the frames before, worth going by."""
 
 
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]

@@ -144,8 +144,9 @@ class Memories:
         noise = normal(
             tuple(clean.shape), self.recipe.seed, "memories own anchor", step, device=anchor.device
         )
+        sigmas = self.recipe.own.anchors * sample.own[chosen]
         anchor = anchor.clone()
-        anchor[chosen] = self._made_again(clean, noise, sample.own[chosen], texts, None, None)[:, :, 0]
+        anchor[chosen] = self._made_again(clean, noise, sigmas, texts, None, None)[:, :, 0]
         return anchor
 
     @torch.no_grad()
