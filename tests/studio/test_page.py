@@ -123,10 +123,15 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         until(page, f"document.getElementById('made').textContent.split(':')[1] < {before}")
         until(page, "document.getElementById('video').currentTime > 5")
 
-        page.click("#enhance", force=True)
-        assert "without an enhancer" in page.inner_text("#notice-text")
+        page.click("#enhance")
+        until(page, "/Waiting|Enhancing/.test(document.getElementById('enhance').textContent)")
         page.click("#stop")
         until(page, "document.body.dataset.take === 'stopped'")
+        until(page, "document.getElementById('enhance').textContent === 'Larger video'", 120)
+        with page.expect_download() as larger:
+            page.click("#enhance")
+        larger.value.save_as(tmp_path / "larger.mp4")
+        assert read_video(tmp_path / "larger.mp4")[0].shape[1:] == (192, 192, 3)
         with page.expect_download() as download:
             page.click("#export")
         download.value.save_as(tmp_path / "export.mp4")
