@@ -127,7 +127,7 @@ def test_type_watch_steer_branch_rewind_stop_export_and_find_it_again(port: int,
         until(page, "/Waiting|Enhancing/.test(document.getElementById('enhance').textContent)")
         page.click("#stop")
         until(page, "document.body.dataset.take === 'stopped'")
-        until(page, "document.getElementById('enhance').textContent === 'Larger video'", 120)
+        until(page, "document.getElementById('enhance').textContent === 'Larger video'", 300)
         with page.expect_download() as larger:
             page.click("#enhance")
         larger.value.save_as(tmp_path / "larger.mp4")

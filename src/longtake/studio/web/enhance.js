@@ -14,14 +14,15 @@ export class Enhance {
 
   /** The take that is open (null: none), and its model's entry of /v1/models. */
   show(take, model) {
-    clearTimeout(this.timer);
-    this.take = take;
-    this.address = null;
     const why = model?.enhances ? "" : model?.enhance_note ?? "The model of this take is not loaded here.";
     $("enhance").setAttribute("aria-disabled", String(Boolean(why)));
     $("enhance").title = why || "Make what is there of this take larger and cleaner";
-    $("enhance").textContent = "Enhance";
     this.why = why;
+    if (take && take === this.take) return;  // what was asked for goes on
+    clearTimeout(this.timer);
+    this.take = take;
+    this.address = null;
+    $("enhance").textContent = "Enhance";
   }
 
   async press() {
