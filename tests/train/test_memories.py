@@ -204,6 +204,28 @@ def test_anchors_may_be_made_again_from_less_noise(data: Path, model: Path) -> N
     assert 0 < (half - stored).square().mean() < (whole - stored).square().mean()
 
 
+def test_mixings_begin_as_the_recipe_says(model: Path) -> None:
+    text = TextEncoder.load(model).eval()
+    transformer = WanTransformer.from_pretrained(model / "transformer")
+    rows = text.encode(["a red sphere"])
+    plain = transformer.condition_embedder.text_embedder(rows)
+
+    def mixed(**begin: float) -> torch.Tensor:
+        recipe = APM.model_copy(update={"apm": ApmSizes(width=4, hidden=8, **begin)})
+        cam = fresh(CAM, transformer, text.max_length, None).memories.cam
+        apm = fresh(recipe, transformer, text.max_length, cam).memories.apm
+        assert apm is not None
+        latents = torch.randn(1, transformer.config.in_channels, 4, 6)
+        mixing = apm.mixings[0]
+        return mixing(plain, apm.tokens(apm.embed(latents)))  # type: ignore[no-any-return]
+
+    assert torch.equal(mixed(), plain), "as published, they change nothing"
+    for alpha, gain in ((0.5, 0.05), (1.0, 0.2)):
+        added = (mixed(alpha=alpha, gain=gain) - plain).std(-1, correction=0)
+        share = alpha * torch.sigmoid(torch.tensor(alpha))
+        torch.testing.assert_close(added, (share * gain).expand_as(added), rtol=0.02, atol=0)
+
+
 def test_where_nothing_comes_before_the_stored_frames_stay(data: Path, model: Path) -> None:
     recipe = CAM.model_copy(update={"own": OwnPastConfig(share=1.0), "light_share": 0.0})
     stored = LatentSet(data)
@@ -316,9 +338,9 @@ def test_clips_that_are_too_short_are_refused(data: Path, model: Path) -> None:
 
 
 def test_shipped_recipes_are_valid_and_within_the_steps_that_variants_are_compared_at() -> None:
-    for name in ("cam", "apm"):
+    for name, kind in (("cam", "cam"), ("cam-guided", "cam"), ("apm", "apm")):
         recipe = load_config(name, MemoryRecipe)
-        assert recipe.kind == name
+        assert recipe.kind == kind
         assert sum(stage.steps for stage in recipe.stages) <= 1500
 
 

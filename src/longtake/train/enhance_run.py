@@ -60,7 +60,9 @@ def export(run: Path, out: Path) -> None:
     load_strict(networks, weights, source=newest)
     networks.transformer.save_pretrained(out / "transformer", dtype=torch.float16)
     values = spec(recipe).model_dump(mode="json")
-    (out / SPEC_FILE).write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (out / SPEC_FILE).write_text(
+        yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
 
 
 def spec(recipe: EnhanceRecipe) -> EnhancerSpec:

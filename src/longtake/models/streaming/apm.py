@@ -71,6 +71,13 @@ class ApmNetwork(nn.Module):
         self.expand_out = nn.Linear(config.hidden, config.image_tokens * config.dim)
         self.mixings = nn.ModuleList(Mixing(config) for _ in range(config.layers))
 
+    @torch.no_grad()
+    def begin_at(self, alpha: float, gain: float) -> None:
+        """Set the α of every mixing and the weight of its norm, for training."""
+        for mixing in cast(list[Mixing], self.mixings):
+            mixing.alpha.fill_(alpha)
+            mixing.norm.weight.fill_(gain)
+
     def embed(self, latents: Tensor) -> Tensor:
         """Embeddings `[N, E]` of pictures, each encoded by the codec as a first frame, `[N, C, h, w]`."""
         embedding: Tensor = self.picture_encoder(latents)

@@ -36,6 +36,13 @@ class ApmSizes(Strict):
     """Rows and columns that its last layer is averaged to."""
     hidden: PositiveInt = 256
     """Inner width of the layers that make tokens."""
+    alpha: float = 0.0
+    """α at the beginning: what is mixed in is weighed by SiLU(α). At 0, as published, fresh mixings change nothing."""
+    gain: PositiveFloat = 1.0
+    """Weight of the mixings' norms at the beginning: about the spread of the text rows that they are added to.
+
+    Beside rows that spread by 0.05, as mini's, mixings of unit spread only disturb, and α learns to stay at 0.
+    """
 
 
 class DropoutConfig(Strict):

@@ -73,6 +73,7 @@ def fresh(
             cam.begin_from(transformer)
         apm = None
         if recipe.kind == "apm":
-            sizes_of_apm = apm_config(transformer.config, text_tokens=text_tokens, **recipe.apm.model_dump())
-            apm = ApmNetwork(sizes_of_apm)
+            sizes_of_apm = recipe.apm.model_dump(exclude={"alpha", "gain"})
+            apm = ApmNetwork(apm_config(transformer.config, text_tokens=text_tokens, **sizes_of_apm))
+            apm.begin_at(recipe.apm.alpha, recipe.apm.gain)
     return Remembering(transformer, cam, apm)
