@@ -94,11 +94,12 @@ def ablations(bench: Bench, others: Mapping[str, ShortTerm], frames: int) -> Res
     found = variants(bench.pipe, others)
     place = replace(bench, pipe=found[0].pipe, out=bench.out / "streamingt2v")
     result = side_by_side(place, found, frames)
+    notes = [note.replace("curves: ", f"curves: {place.out.name}/") for note in result.notes]
     return replace(
         result,
         name=f"streamingt2v-level{bench.level}",
         title=f"StreamingT2V's memories: {result.title.partition(': ')[2]}",
-        notes=(*result.notes, "cam-apm: both memories; cam: short-term only; none: neither, clip after clip"),
+        notes=(*notes, "cam-apm: both memories; cam: short-term only; none: neither, clip after clip"),
     )
 
 
