@@ -9,6 +9,7 @@ export class Enhance {
   constructor() {
     this.take = null;
     this.address = null;  // of the larger video, once it is there
+    this.timer = null;  // while one is being made
     $("enhance").addEventListener("click", () => this.press());
   }
 
@@ -18,17 +19,23 @@ export class Enhance {
     $("enhance").setAttribute("aria-disabled", String(Boolean(why)));
     $("enhance").title = why || "Make what is there of this take larger and cleaner";
     this.why = why;
-    if (take && take === this.take) return;  // what was asked for goes on
-    clearTimeout(this.timer);
+    if (take && take === this.take && this.timer) return;  // what was asked for goes on
     this.take = take;
     this.address = null;
+    this.rest();
+  }
+
+  /** Nothing is being made. */
+  rest() {
+    clearTimeout(this.timer);
+    this.timer = null;
     $("enhance").textContent = "Enhance";
   }
 
   async press() {
     if (this.address) return this.download();
     if (this.why) return notice(`${this.why[0].toUpperCase()}${this.why.slice(1)}.`);
-    if (this.take) await this.follow(() => api.enhance(this.take));
+    if (this.take && !this.timer) await this.follow(() => api.enhance(this.take));
   }
 
   async follow(ask) {
@@ -38,14 +45,15 @@ export class Enhance {
       if (take === this.take) await this.tell(take, state);
     } catch (error) {
       if (!(error instanceof api.Failure)) throw error;
-      $("enhance").textContent = "Enhance";
+      if (take !== this.take) return;
+      this.rest();
       notice(error.message);
     }
   }
 
   async tell(take, { status, progress, content, error }) {
     if (status === "failed") {
-      $("enhance").textContent = "Enhance";
+      this.rest();
       return notice(`It could not be enhanced: ${error.message}`);
     }
     if (status !== "completed") {
@@ -53,6 +61,7 @@ export class Enhance {
       this.timer = setTimeout(() => this.follow(() => api.enhanced(take)), LOOK);
       return;
     }
+    this.rest();
     this.address = await api.link(take, `${content}?download=1`);
     $("enhance").textContent = "Larger video";
     notice("The larger video is ready.", { action: { label: "Download", run: () => this.download() } });
