@@ -59,8 +59,8 @@ def test_every_variant_is_on_the_same_prompts_in_one_table(tmp_path: Path, reade
     assert columns == {"cam-apm", "cam", "adding", "none"}
     names = {figure.name for figure in result.figures}
     assert {"cam: cuts", "adding: adherence, head"} <= {name.lower() for name in names}
-    ledgers = {path.name for path in (tmp_path / "streamingt2v").glob("*.jsonl")}
-    assert ledgers == {f"ablations-level1-{name}.jsonl" for name in columns}
+    ledgers = {path.name for path in tmp_path.glob("*.jsonl")}
+    assert ledgers == {f"streamingt2v-level1-{name}.jsonl" for name in columns}
 
 
 def test_another_memory_computes_in_what_the_model_does(tmp_path: Path) -> None:

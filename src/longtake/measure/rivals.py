@@ -21,7 +21,7 @@ from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
 from longtake.measure.video.table import FIGURES
 
-__all__ = ["ablations", "drift"]
+__all__ = ["ablations", "drift", "side_by_side"]
 
 SECONDS = 4.0
 """Length of head and tail."""
@@ -33,15 +33,16 @@ QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 def ablations(bench: Bench, models: Sequence[Entrant], frames: int) -> Result:
     """Short takes: what each model lost of what the first can do."""
-    return _side_by_side(bench, models, frames, "ablations", "Ablations")
+    return side_by_side(bench, models, frames, "ablations", "Ablations")
 
 
 def drift(bench: Bench, models: Sequence[Entrant], frames: int) -> Result:
     """Long takes: what is left of the prompt and of the look at the end; the curves as a picture beside the result."""
-    return _side_by_side(bench, models, frames, "drift", "Drift")
+    return side_by_side(bench, models, frames, "drift", "Drift")
 
 
-def _side_by_side(bench: Bench, models: Sequence[Entrant], frames: int, name: str, title: str) -> Result:
+def side_by_side(bench: Bench, models: Sequence[Entrant], frames: int, name: str, title: str) -> Result:
+    """One table under a name and title of its own; differences are to the first model, on the same prompts."""
     if len({(each.pipe.fps, each.pipe.width, each.pipe.height) for each in models}) != 1:
         raise UserError("models of different sizes or frame rates cannot be set side by side; give others")
     head = min(frames, bench.frames(SECONDS))

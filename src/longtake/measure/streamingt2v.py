@@ -26,7 +26,7 @@ from longtake.measure.length import resident_mb
 from longtake.measure.methods import remembering, streamed
 from longtake.measure.paired import beside, quotient
 from longtake.measure.results import Figure, Result
-from longtake.measure.rivals import ablations as side_by_side
+from longtake.measure.rivals import side_by_side
 from longtake.measure.video import Finding
 from longtake.measure.video.drift import Drift
 from longtake.measure.video.evaluate import run_meters
@@ -92,15 +92,9 @@ def variants(pipe: Pipeline, others: Mapping[str, ShortTerm]) -> list[Entrant]:
 def ablations(bench: Bench, others: Mapping[str, ShortTerm], frames: int) -> Result:
     """Every variant on the same prompts, one table; differences are to the first, pair by pair."""
     found = variants(bench.pipe, others)
-    place = replace(bench, pipe=found[0].pipe, out=bench.out / "streamingt2v")
-    result = side_by_side(place, found, frames)
-    notes = [note.replace("curves: ", f"curves: {place.out.name}/") for note in result.notes]
-    return replace(
-        result,
-        name=f"streamingt2v-level{bench.level}",
-        title=f"StreamingT2V's memories: {result.title.partition(': ')[2]}",
-        notes=(*notes, "cam-apm: both memories; cam: short-term only; none: neither, clip after clip"),
-    )
+    result = side_by_side(bench, found, frames, "streamingt2v", "StreamingT2V's memories")
+    note = "cam-apm: both memories; cam: short-term only; none: neither, clip after clip"
+    return replace(result, notes=(*result.notes, note))
 
 
 def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
@@ -108,7 +102,7 @@ def lengths(bench: Bench, longest: Sequence[int] = LENGTHS) -> Result:
     frames = sorted(set(longest))
     if len(frames) < 2:
         raise UserError(f"lengths {list(longest)} given; two different ones at least are compared")
-    own = replace(bench, pipe=streamed(bench.pipe), out=bench.out / "streamingt2v")
+    own = replace(bench, pipe=streamed(bench.pipe))
     names, flow = judged(own.reader.trust.reported), choose_flow()
     cases = held_out_cases(own.level, own.prompts)
 
