@@ -16,16 +16,18 @@ from longtake.sampling.noise import CounterNoise, Purpose
 from longtake.train.counters import numbers
 from longtake.train.crops import Captions
 from longtake.train.device import Compute
-from longtake.train.distil.clips import Clips
+from longtake.train.distil.backbone import Backbone
+from longtake.train.distil.clips import Clips, silent
 from longtake.train.distil.config import DistilConfig, distil_config
 from longtake.train.distil.consistency import Consistency
-from longtake.train.distil.flow import StepLevels, gather_states
+from longtake.train.distil.flow import StepLevels, block_index, clean_of, gather_states
 from longtake.train.distil.ode import OdeRegression, regression_error
 from longtake.train.distil.ode_pairs import kept_states, make_pairs, pair_method, trajectory
 from longtake.train.distil.pairs import Pairs
 from longtake.train.distil.specs import OdePairsSpec
 from longtake.train.distil.stage import Roles, causal_velocity, velocity_after
 from longtake.train.log import RunLog
+from longtake.train.mini import mix
 from tests.train.distil.toys import COMPUTE, POLICY, SHAPE, Away, backbone, config, constant
 from tests.train.sets import record, write_set, write_shard
 
@@ -282,3 +284,35 @@ def test_a_student_that_is_a_straight_teacher_is_consistent(data: Path) -> None:
     steps = -other.grid[1:] + other.grid[:-1]
     loss = float(other.loss(other.stages[0], 0))
     assert (0.2 * steps.min()) ** 2 * 0.99 <= loss <= (0.2 * steps.max()) ** 2 * 1.01
+
+
+def test_consistency_by_hand(data: Path) -> None:
+    spec, step, block = CONFIG.consistency, 1, CONFIG.student.block
+    assert spec is not None
+    student, teacher = backbone(1), backbone(2, trained=False)
+    stage = Consistency(spec, CONFIG, Clips(CONFIG, data), Roles(student=student, teacher=teacher), COMPUTE)
+    clean, captions = stage.clips.draw(stage.stages[0], step, "consistency")
+    rng = numbers(CONFIG.seed, "consistency levels", step)
+    index = block_index(rng, spec.grid, len(clean), clean.shape[2], block)
+    high, low = (torch.from_numpy(stage.grid[at]).float() for at in (index, index + 1))
+    above = (high >= spec.until)[:, None, :, None, None]
+    assert above.any()
+    assert not above.all(), "some blocks are below the level where guidance ends"
+    noisy = mix(clean, stage.noise(clean.shape, "consistency noise", step), high)
+
+    def says(model: Backbone, x: Tensor, sigma: Tensor, given: Captions) -> Tensor:
+        return velocity_after(model, clean, x, 1000 * sigma, model.conditions(given), block)
+
+    def ends(x: Tensor, sigma: Tensor) -> Tensor:
+        return clean_of(x, says(student, x, sigma, captions), sigma)
+
+    with torch.no_grad():
+        c, u = (says(teacher, noisy, high, given) for given in (captions, silent(captions)))
+        slope = torch.where(above, u + spec.guidance_scale * (c - u), c)
+        after = noisy + (low - high)[:, None, :, None, None] * slope
+        error = (ends(noisy, high) - ends(after, low)).square().mean()
+    loss = stage.loss(stage.stages[0], step)
+    torch.testing.assert_close(loss.detach(), error, rtol=1e-4, atol=1e-7)
+    loss.backward()
+    assert all(p.grad is not None for p in student.parameters())
+    assert all(p.grad is None for p in teacher.parameters())

@@ -67,7 +67,7 @@ def config(**changes: object) -> DistilConfig:
         },
         "guidance": plain | {"grid": 4, "until": 0.6, "sampler": ODE},
         "ode": plain,
-        "consistency": plain | {"grid": 4},
+        "consistency": plain | {"grid": 4, "until": 0.8},
         "dmd": MATCHING,
         "self_forcing": MATCHING,
         "long_tuning": MATCHING | {"advance": 2, "length": 10},

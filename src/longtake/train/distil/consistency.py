@@ -35,7 +35,7 @@ class Consistency(Streamed):
     ) -> None:
         super().__init__("consistency", spec, config, clips, roles, compute)
         assert roles.teacher is not None
-        self.teacher, self.guidance = roles.teacher, spec.guidance_scale
+        self.teacher, self.scale, self.until = roles.teacher, spec.guidance_scale, spec.until
         self.grid = np.array(FlowSchedule(config.sampler.shift).uniform(spec.grid))
 
     def loss(self, stage: Stage, step: int) -> Tensor:
@@ -50,7 +50,7 @@ class Consistency(Streamed):
         told = self.student.conditions(captions)
         noisy = mix(clean, self.noise(clean.shape, "consistency noise", step), high)
         with torch.no_grad():
-            slope = self.guided(self.teacher, clean, noisy, high, captions, self.guidance)
+            slope = self.guided(self.teacher, clean, noisy, high, captions, self.scale, self.until)
             after = noisy + (low - high)[:, None, :, None, None] * slope
             target = self._clean(clean, after, low, told)
         return (self._clean(clean, noisy, high, told) - target).square().mean()

@@ -49,8 +49,7 @@ class Guidance(Streamed):
     def _difference(self, batch: ClipBatch, sigma: Tensor, noise: Tensor) -> Tensor:
         clean, captions = batch.latents.to(self.compute.device), batch.captions
         noisy = mix(clean, noise, sigma)
-        scale = torch.where(sigma < self.until, 1.0, self.scale)[:, None, :, None, None]
-        target = self.guided(self.teacher, clean, noisy, sigma, captions, scale)
+        target = self.guided(self.teacher, clean, noisy, sigma, captions, self.scale, self.until)
         told = self.student.conditions(captions)
         return (self.velocity(self.student, clean, noisy, sigma, told) - target).square().mean()
 

@@ -116,6 +116,8 @@ class ConsistencySpec(Training):
     """Intervals between noise and clean."""
     guidance_scale: PositiveFloat = 3.0
     """Guidance of the teacher's step, in the standard form."""
+    until: float = Field(default=0.0, ge=0, lt=1)
+    """σ below which the teacher is not guided."""
 
 
 class ScoreSpec(Strict):

@@ -160,13 +160,15 @@ class Streamed(Distil):
         noisy: Tensor,
         sigma_BF: Tensor,
         captions: Captions,
-        scale: float | Tensor,
+        scale: float,
+        until: float,
     ) -> Tensor:
-        """The teacher's velocity `u + scale·(c − u)`; scale: one, or one a frame `[B, 1, F, 1, 1]`."""
+        """The teacher's velocity `u + scale·(c − u)`; `c` in frames whose noise is below σ `until`."""
         told, untold = teacher.conditions(captions), teacher.conditions(silent(captions))
         conditional = self.velocity(teacher, past, noisy, sigma_BF, told)
         unconditional = self.velocity(teacher, past, noisy, sigma_BF, untold)
-        return unconditional + scale * (conditional - unconditional)
+        scales = torch.where(sigma_BF < until, 1.0, scale)[:, None, :, None, None]
+        return unconditional + scales * (conditional - unconditional)
 
     @torch.no_grad()
     def validate(self, weights: Mapping[str, Tensor], frames: int) -> dict[str, float]:
