@@ -224,8 +224,7 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
     base = "mini-teacher"
     assert asked == {
         "guidance": (base, base),
-        "consistency": (base, tmp_path / "guidance"),
-        "dmd": (base, tmp_path / "consistency"),
+        "dmd": (base, tmp_path / "guidance"),
         "self-forcing": (base, tmp_path / "dmd"),
         "long-tuning": (base, tmp_path / "self-forcing"),
     }

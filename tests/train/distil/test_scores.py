@@ -111,8 +111,10 @@ def test_loss_through_two_networks_of_known_velocity() -> None:
     assert all(p.grad is None for p in scores.critic.parameters()), "the student's loss trained the critic"
 
 
-def test_student_loss_is_the_published_arithmetic_on_real_networks() -> None:
-    scores = Scores(backbone(2), backbone(3), spec(guidance=3.0), block=2, compute=COMPUTE)
+@pytest.mark.parametrize(("until", "scale"), [(0.0, 4.0), (0.99, 1.0)])
+def test_student_loss_is_the_published_arithmetic_on_real_networks(until: float, scale: float) -> None:
+    """With the real score guided, and at a noise level where guidance has ended."""
+    scores = Scores(backbone(2), backbone(3), spec(guidance=3.0, until=until), block=2, compute=COMPUTE)
     x, noise = draws(4)
     told, untold = conditions(scores, 4)
     timestep = 600.0
@@ -124,7 +126,7 @@ def test_student_loss_is_the_published_arithmetic_on_real_networks() -> None:
             clean_of(noisy, net(noisy, torch.full((1, 4), timestep), told_by, rule), sigmas)
             for net, told_by in ((scores.teacher, told), (scores.teacher, untold), (scores.critic, told))
         )
-    real = u + 4.0 * (c - u)
+    real = u + scale * (c - u)
     expected = 0.5 * ((f - real) / (x - real).abs().mean()).square().mean()
     loss = scores.student_loss(x, told, untold, noise, [timestep], torch.ones(1, 4, dtype=torch.bool))
     assert float(loss) == pytest.approx(float(expected), rel=1e-4)

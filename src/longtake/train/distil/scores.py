@@ -29,7 +29,7 @@ from longtake.train.networks import Conditions
 __all__ = ["Scores", "critic_error", "dmd_gradient", "dmd_loss", "guide"]
 
 
-def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
+def guide(conditional: Tensor, unconditional: Tensor, weight: float | Tensor) -> Tensor:
     """`c + w·(c − u)`: with the weight of the papers; in the standard form that is a scale of w + 1."""
     return conditional + weight * (conditional - unconditional)
 
@@ -83,7 +83,7 @@ class Scores:
             real = guide(
                 clean_of(noisy, self._velocity(self.teacher, noisy, timestep, told), sigma),
                 clean_of(noisy, self._velocity(self.teacher, noisy, timestep, untold), sigma),
-                self.spec.guidance,
+                torch.where(sigma < self.spec.until, 0.0, self.spec.guidance)[:, None, :, None, None],
             )
         return dmd_loss(generated, dmd_gradient(clean, fake, real), counts_BF)
 
