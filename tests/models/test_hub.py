@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 import longtake
 from longtake.errors import UserError
 from longtake.models.hub import find, look_up, presets, read_preset
+from longtake.models.steps import FewStepSpec
 from tests.tiny import TINY_WAN, tiny_folder, tiny_transformer
 
 
@@ -103,8 +104,13 @@ def seed() -> torch.Generator:
 
 
 def test_mini_lies_beside_its_teacher_whose_weights_make_whole_clips_or_stream() -> None:
-    mini, teacher, causal = (find(name) for name in ("mini", "mini-teacher", "mini-causal"))
-    assert mini.part("codec").path == teacher.part("codec").path == causal.part("codec").path
+    names = ("mini", "mini-teacher", "mini-causal", "mini-4step")
+    mini, teacher, causal, few = map(find, names)
+    assert len({found.part("codec").path for found in (mini, teacher, causal, few)}) == 1
+    assert few.part("transformer").path not in (mini.part("transformer").path, teacher.part("transformer").path)
+    assert isinstance(few.preset.policy.sampler, FewStepSpec)
+    assert {"cam", "apm"} <= mini.parts.keys(), "memories lie beside the transformer that they were trained for"
+    assert not any({"cam", "apm"} & found.parts.keys() for found in (teacher, causal, few))
     assert mini.part("transformer").path != teacher.part("transformer").path
     assert teacher.part("transformer").path == causal.part("transformer").path
     assert teacher.preset.policy.kind == "joint"

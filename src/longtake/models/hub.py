@@ -45,8 +45,9 @@ class Preset(Data):
     """Whether the licence forbids commercial use; None where its owners do not say."""
     folder: str | None = None
     """Folder of the weights: inside the package's `weights/`, or beside `preset.yaml`. None: they are on the Hub."""
-    folders: dict[PartName, str] = {}
-    """Folders of parts inside `folder` that are not called as the part is, so that two models can share the rest."""
+    folders: dict[PartName, str | None] = {}
+    """Folders of parts inside `folder` that are not called as the part is, so that two models can share the rest; null:
+    the folder's part is another model's (memories, beside a transformer that they were not trained for)."""
     architecture: Literal["wan", "unet"] = "wan"
     """What kind of network the "transformer" is: Wan's, or a 3-D UNet with StreamingT2V's memories."""
     network: Network | None = None
@@ -183,5 +184,6 @@ def find(model: str | Path) -> Checkpoint:
 
 def _in_folder(preset: Preset, folder: Path) -> Checkpoint:
     names: tuple[PartName, ...] = ("tiny_codec", "lora", "image_encoder", *MEMORIES, *WEIGHT_FOLDERS)
-    found = {name: Located.in_folder(folder, name, preset.folders.get(name)) for name in names}
+    own = [name for name in names if name not in preset.folders or preset.folders[name] is not None]
+    found = {name: Located.in_folder(folder, name, preset.folders.get(name)) for name in own}
     return Checkpoint(preset=preset, folder=folder, parts={k: place for k, place in found.items() if place})
