@@ -107,9 +107,14 @@ def test_mini_lies_beside_its_teacher_whose_weights_make_whole_clips_or_stream()
     names = ("mini", "mini-teacher", "mini-causal", "mini-4step")
     mini, teacher, causal, few = map(find, names)
     assert len({found.part("codec").path for found in (mini, teacher, causal, few)}) == 1
-    assert few.part("transformer").path not in (mini.part("transformer").path, teacher.part("transformer").path)
+    assert few.part("transformer").path not in (
+        mini.part("transformer").path,
+        teacher.part("transformer").path,
+    )
     assert isinstance(few.preset.policy.sampler, FewStepSpec)
-    assert {"cam", "apm"} <= mini.parts.keys(), "memories lie beside the transformer that they were trained for"
+    assert {"cam", "apm"} <= mini.parts.keys(), (
+        "memories lie beside the transformer that they were trained for"
+    )
     assert not any({"cam", "apm"} & found.parts.keys() for found in (teacher, causal, few))
     assert mini.part("transformer").path != teacher.part("transformer").path
     assert teacher.part("transformer").path == causal.part("transformer").path
