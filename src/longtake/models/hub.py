@@ -184,6 +184,6 @@ def find(model: str | Path) -> Checkpoint:
 
 def _in_folder(preset: Preset, folder: Path) -> Checkpoint:
     names: tuple[PartName, ...] = ("tiny_codec", "lora", "image_encoder", *MEMORIES, *WEIGHT_FOLDERS)
-    own = [name for name in names if name not in preset.folders or preset.folders[name] is not None]
+    own = [name for name in names if preset.folders.get(name, name) is not None]
     found = {name: Located.in_folder(folder, name, preset.folders.get(name)) for name in own}
     return Checkpoint(preset=preset, folder=folder, parts={k: place for k, place in found.items() if place})

@@ -126,8 +126,7 @@ class ScoreSpec(Strict):
     guidance: NonNegativeFloat
     """w in `c + w·(c − u)`, as the papers count it: a guidance scale of w + 1 in the standard form."""
     until: float = Field(default=0.0, ge=0, lt=1)
-    """σ below which the real score is not guided. The gradient's normaliser is small there, so guidance counts most
-    where the teacher needs it least; contrast and saturation grow with every update."""
+    """σ below which the real score is not guided."""
     shift: PositiveFloat
     """Shift of the timestep at which the scores are compared."""
     lowest: float = Field(default=20.0, ge=0, le=1000)
