@@ -95,6 +95,11 @@ class Lora:
             return weight
         return (weight.float() + change.delta(scale).to(weight.device)).to(weight.dtype)
 
+    def scaled(self, scale: float) -> Lora:
+        """The same change, `scale` times as large."""
+        layers = {name: change._replace(alpha=scale * change.alpha) for name, change in self.layers.items()}
+        return Lora(source=self.source, layers=layers)
+
     def merge_into(self, model: nn.Module, scale: float = 1.0) -> None:
         """Add the change to the weights of `model` for good. UserError, before anything changes, if it does not fit."""
         layers = self.fit(model)

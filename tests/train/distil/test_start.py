@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from typer.testing import CliRunner
 
 import longtake
@@ -20,8 +22,10 @@ from longtake.train.app import app
 from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.distil import start
 from longtake.train.distil.config import DistilConfig, distil_config, distil_names
-from longtake.train.distil.record import StageRecord
+from longtake.train.distil.export import export_student
+from longtake.train.distil.record import StageRecord, keep_record, kept_record
 from longtake.train.distil.stage import Distil
+from longtake.train.distil.stages import stage_info
 from longtake.train.distil.start import run_stage
 from tests.train.distil.toys import COMPUTE, WAN, config, model_folder
 from tests.train.sets import write_set
@@ -70,6 +74,31 @@ def test_the_model_has_the_averaged_weights(student: Path) -> None:
         assert torch.equal(stored[name.removeprefix("transformer.")], value.half().float()), name
 
 
+def weights_of(model: Path) -> dict[str, Tensor]:
+    return WanTransformer.from_pretrained(model / "transformer").state_dict()
+
+
+def exported_with(run: Path, tmp_path: Path, **changes: object) -> Path:
+    """The model of a finished run whose stage says something else."""
+    copy, record = tmp_path / "again", kept_record(run)
+    shutil.copytree(run, copy)
+    stage = stage_info(record.stage).field
+    spec = getattr(record.config, stage).model_copy(update=changes)
+    keep_record(record.model_copy(update={"config": record.config.model_copy(update={stage: spec})}), copy)
+    export_student(copy, tmp_path / "exported")
+    return tmp_path / "exported"
+
+
+def test_the_result_lies_between_beginning_and_end_where_a_stage_says_so(
+    base: Path, student: Path, tmp_path: Path
+) -> None:
+    began, end = weights_of(base / "model"), weights_of(student / "model")
+    between = weights_of(exported_with(student, tmp_path, interpolate=0.25))
+    assert any(not torch.equal(began[name], end[name]) for name in end)
+    for name, value in between.items():
+        assert torch.allclose(value, 0.75 * began[name] + 0.25 * end[name], atol=2e-3), name
+
+
 def test_the_next_stage_takes_the_run_folder_of_the_last(base: Path, student: Path, tmp_path: Path) -> None:
     """A LoRA this time: merged into the model, and beside it by itself."""
     spec = CONFIG.self_forcing
@@ -88,6 +117,13 @@ def test_the_next_stage_takes_the_run_folder_of_the_last(base: Path, student: Pa
     lora.merge_into(before)
     for name, value in before.state_dict().items():
         assert torch.allclose(value, after.state_dict()[name], atol=2e-3), name
+    half = exported_with(out, tmp_path, interpolate=0.5)
+    kept = read_lora(half / "lora.safetensors").layers
+    for name, change in lora.layers.items():
+        assert torch.allclose(kept[name].delta(1), 0.5 * change.delta(1), atol=1e-6), name
+    begun = weights_of(student / "model")
+    for name, value in weights_of(half).items():
+        assert torch.allclose(value, torch.lerp(begun[name], after.state_dict()[name], 0.5), atol=2e-3), name
 
 
 def test_causal_adaptation_makes_a_many_step_model_with_guidance(base: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ LORA_FILE = "lora.safetensors"
 def export_student(run: Path, out: Path) -> None:
     """Write the averaged weights of a run's newest checkpoint, with everything that generating needs.
 
-    A low-rank change is merged, and kept beside the model by itself. Raises UserError when `run` holds no stage.
+    They go `interpolate` of the way from what the student began as. A low-rank change is merged, and kept beside the
+    model by itself. Raises UserError when `run` holds no stage.
     """
     record = kept_record(run)
     found = checkpoints(run)
@@ -42,12 +43,16 @@ def export_student(run: Path, out: Path) -> None:
     opened, weights = open_model(record.student), select(tensors, "average")
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(spec.lora, LoraSpec):
-        lora = lora_of(weights, spec.lora, found[-1])
+        lora = lora_of(weights, spec.lora, found[-1]).scaled(spec.interpolate)
         lora.merge_into(opened.transformer)
         save_lora(lora, out / LORA_FILE)
     else:
         state = {name.removeprefix("transformer."): value for name, value in weights.items()}
-        opened.transformer.load_state_dict(state)
+        began = opened.transformer.state_dict()
+        between = {
+            name: torch.lerp(began[name].to(end), end, spec.interpolate) for name, end in state.items()
+        }
+        opened.transformer.load_state_dict(between)
     opened.transformer.save_pretrained(out / "transformer", dtype=getattr(torch, record.config.weights))
     _copy_parts(opened, out)
     _write_preset(record, opened, _policy(record.config, spec), run, out)

@@ -38,6 +38,9 @@ class Training(Strict):
     optimiser: OptimiserConfig
     lora: LoraSpec | None = None
     """Train a low-rank change instead of all weights."""
+    interpolate: float = Field(default=1.0, gt=0, le=1)
+    """The result's weights lie this share of the way from what the student began as to what it was trained to
+    (WiSE-FT, arXiv 2109.01903); 1: all of it."""
 
     def stage(self, name: str) -> Stage:
         """As the training loop takes it."""
