@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from longtake.cli import options
-from longtake.cli.signals import Stopped, heed
+from longtake.cli.signals import Stopped
 from longtake.errors import UserError
 
 if TYPE_CHECKING:
@@ -137,24 +137,18 @@ class _Enhancing:
         self, enhancement: Enhancement, writer: FragmentedMp4Writer, meter: Meter, line: ProgressLine
     ) -> Stopped | None:
         """Write into the file; returns what stopped it early, if anything did."""
+        from longtake.cli.filming import write_frames
+
         try:
             with writer, line:
                 for chunk in enhancement:
                     if len(chunk.frames):
-                        self._write(writer, chunk.frames)
+                        write_frames(writer, chunk.frames)
                         meter.add(len(chunk.frames))
                         line.update(meter)
         except Stopped as stopped:
             return stopped
         return None
-
-    def _write(self, writer: FragmentedMp4Writer, frames: Any) -> None:
-        heed()
-        try:
-            writer.write(frames)
-        except OSError as error:
-            kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
-            raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
 
     def _report(
         self,

@@ -10,16 +10,15 @@ import typer
 from rich.console import Console
 
 from longtake.cli.download import to_terminal
-from longtake.cli.filming import held, loading
+from longtake.cli.filming import held, loading, write_frames
 from longtake.cli.going_on import Asked
 from longtake.cli.meter import Meter
 from longtake.cli.opening import Opening
 from longtake.cli.progress import ProgressLine
-from longtake.cli.signals import Stopped, heed
+from longtake.cli.signals import Stopped
 from longtake.cli.signing import Signing
 from longtake.cli.summary import ReceiptBook
 from longtake.cli.warn import warn_of_unknown_words
-from longtake.errors import UserError
 from longtake.journal import Library, Recorded, RecordedTake
 from longtake.media import FragmentedMp4Writer
 from longtake.models.process import peak_rss_mb
@@ -91,10 +90,10 @@ class Extension:
         try:
             with writer, line, held(take):
                 for frames in () if self.only_new else self.asked.copied():
-                    self._write(writer, frames)
+                    write_frames(writer, frames)
                     self.copied += len(frames)
                 for frames in self._new(take):
-                    self._write(writer, frames)
+                    write_frames(writer, frames)
                     meter.add(len(frames))
                     line.update(meter)
         except Stopped as stopped:
@@ -109,14 +108,6 @@ class Extension:
             frames = chunk.frames[max(0, self.looked_back - chunk.start_frame) :]
             if len(frames):
                 yield frames
-
-    def _write(self, writer: FragmentedMp4Writer, frames: Any) -> None:
-        heed()
-        try:
-            writer.write(frames)
-        except OSError as error:
-            kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
-            raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and start again") from error
 
     def _report(
         self,

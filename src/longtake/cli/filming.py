@@ -1,4 +1,4 @@
-"""A take into its file, recorded or not; what `generate` and `takes` share."""
+"""A take into its file, recorded or not; what the commands that write a video share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from longtake.chunk import Chunk
 from longtake.cli.opening import Opening
@@ -35,9 +37,22 @@ def into(writer: FragmentedMp4Writer, take: Take | RecordedTake, made: Chunk | R
         writer.append(take.init_segment, made.segment)
         return made.chunk
     except OSError as error:
-        kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
         again = f"`longtake takes resume {take.id}`" if isinstance(take, RecordedTake) else "start again"
-        raise UserError(f"{writer.path}: {error.strerror}; {kept}; make room and {again}") from error
+        raise _unwritten(writer, error, again) from error
+
+
+def write_frames(writer: FragmentedMp4Writer, frames: np.ndarray) -> None:
+    """Write frames that no record keeps. Raises UserError when that fails."""
+    heed()
+    try:
+        writer.write(frames)
+    except OSError as error:
+        raise _unwritten(writer, error, "start again") from error
+
+
+def _unwritten(writer: FragmentedMp4Writer, error: OSError, again: str) -> UserError:
+    kept = f"the {writer.frames} frames before it play" if writer.frames else "nothing was written"
+    return UserError(f"{writer.path}: {error.strerror}; {kept}; make room and {again}")
 
 
 def loading(model: str, opening: Opening, signing: Signing) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -15,32 +16,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["RunReport", "ShardReport"]
+__all__ = ["Bar", "RunReport", "ShardReport"]
 
 
-def _bar(console: Console, unit: str) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("eta"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+class Bar:
+    """A progress bar that closes itself; where there is no terminal it is not shown."""
 
-
-class RunReport:
-    """See `recipe.Report`. A context manager, so that the bar is closed."""
-
-    def __init__(self) -> None:
+    def __init__(self, task: str, unit: str = "") -> None:
         self.console = Console(stderr=True)
-        self.bar = _bar(self.console, "steps")
-        self.task = self.bar.add_task("training", total=None)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(task, total=None)
 
-    def __enter__(self) -> RunReport:
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 
@@ -49,18 +46,28 @@ class RunReport:
     ) -> None:
         self.bar.stop()
 
+    def say(self, line: str) -> None:
+        """A line where there is no terminal."""
+        if not self.console.is_terminal:
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+
+class RunReport(Bar):
+    """See `recipe.Report`."""
+
+    def __init__(self) -> None:
+        super().__init__("training", "steps")
+
     def record(self, record: Mapping[str, object]) -> None:
-        """Show one line of the log."""
-        self.bar.update(
-            self.task,
-            total=float(str(record["of"])),
-            completed=float(str(record["step"])),
-            description=_words(record),
-        )
-        if record["kind"] == "validation" or not self.console.is_terminal:
-            self.console.print(
-                f"step {record['step']}/{record['of']}  {_words(record)}", highlight=False, soft_wrap=True
-            )
+        """Show one line of the log; on a terminal only those of validation stay."""
+        words = _words(record)
+        total, completed = float(str(record["of"])), float(str(record["step"]))
+        self.bar.update(self.task, total=total, completed=completed, description=words)
+        line = f"step {record['step']}/{record['of']}  {words}"
+        if record["kind"] == "validation":
+            self.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            self.say(line)
 
 
 def _words(record: Mapping[str, object]) -> str:
@@ -69,24 +76,12 @@ def _words(record: Mapping[str, object]) -> str:
     return f"{record['stage']} {record['kind']}  {figures}"
 
 
-class ShardReport:
+class ShardReport(Bar):
     """Progress of `make_latents`, called with (done, total)."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bar = _bar(self.console, "shards")
-        self.task = self.bar.add_task("rendering and encoding", total=None)
-
-    def __enter__(self) -> ShardReport:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, reason: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
+        super().__init__("rendering and encoding", "shards")
 
     def __call__(self, done: int, total: int) -> None:
         self.bar.update(self.task, total=total, completed=done)
-        if not self.console.is_terminal:
-            self.console.print(f"{done} of {total} shards", highlight=False)
+        self.say(f"{done} of {total} shards")
