@@ -24,6 +24,7 @@ from longtake.train.distil import start
 from longtake.train.distil.config import DistilConfig, distil_config, distil_names
 from longtake.train.distil.export import export_student
 from longtake.train.distil.record import StageRecord, keep_record, kept_record
+from longtake.train.distil.specs import Interpolation
 from longtake.train.distil.stage import Distil
 from longtake.train.distil.stages import stage_info
 from longtake.train.distil.start import run_stage
@@ -92,11 +93,34 @@ def exported_with(run: Path, tmp_path: Path, **changes: object) -> Path:
 def test_the_result_lies_between_beginning_and_end_where_a_stage_says_so(
     base: Path, student: Path, tmp_path: Path
 ) -> None:
-    began, end = weights_of(base / "model"), weights_of(student / "model")
-    between = weights_of(exported_with(student, tmp_path, interpolate=0.25))
-    assert any(not torch.equal(began[name], end[name]) for name in end)
+    begun, end = weights_of(base / "model"), weights_of(student / "model")
+    between = weights_of(exported_with(student, tmp_path, interpolate=Interpolation(share=0.25)))
+    assert any(not torch.equal(begun[name], end[name]) for name in end)
     for name, value in between.items():
-        assert torch.allclose(value, 0.75 * began[name] + 0.25 * end[name], atol=2e-3), name
+        assert torch.allclose(value, 0.75 * begun[name] + 0.25 * end[name], atol=2e-3), name
+
+
+def test_the_beginning_may_be_that_of_a_stage_before(base: Path, student: Path, tmp_path: Path) -> None:
+    assert CONFIG.self_forcing is not None
+    between = {"interpolate": {"share": 0.5, "since": "dmd"}}
+    chain, out = config(self_forcing=CONFIG.self_forcing.model_dump() | between), tmp_path / "sf"
+    assert run_stage("self-forcing", chain, base / "set", out, teacher=base / "model", student=student)
+    whole, first = weights_of(exported_with(out, tmp_path, interpolate=None)), weights_of(base / "model")
+    for name, value in weights_of(out / "model").items():
+        assert torch.allclose(value, torch.lerp(first[name], whole[name], 0.5), atol=2e-3), name
+    with pytest.raises(
+        UserError,
+        match="which is no run of a stage; give --student the run folder of stage dmd, or --set self",
+    ):
+        run_stage(
+            "self-forcing",
+            chain,
+            base / "set",
+            tmp_path / "b",
+            teacher=base / "model",
+            student=base / "model",
+        )
+    assert not (tmp_path / "b").exists()
 
 
 def test_the_next_stage_takes_the_run_folder_of_the_last(base: Path, student: Path, tmp_path: Path) -> None:
@@ -117,7 +141,7 @@ def test_the_next_stage_takes_the_run_folder_of_the_last(base: Path, student: Pa
     lora.merge_into(before)
     for name, value in before.state_dict().items():
         assert torch.allclose(value, after.state_dict()[name], atol=2e-3), name
-    half = exported_with(out, tmp_path, interpolate=0.5)
+    half = exported_with(out, tmp_path, interpolate=Interpolation(share=0.5))
     kept = read_lora(half / "lora.safetensors").layers
     for name, change in lora.layers.items():
         assert torch.allclose(kept[name].delta(1), 0.5 * change.delta(1), atol=1e-6), name
@@ -296,6 +320,10 @@ def test_published_numbers() -> None:
         ({"self_forcing": {"frames": 5}}, "not in whole blocks of 2"),
         ({"long_tuning": {"advance": 3}}, "whole blocks of 2"),
         ({"long_tuning": {"batch_size": 2}}, "one live rollout"),
+        (
+            {"dmd": {"lora": {"rank": 2, "alpha": 2}, "interpolate": {"share": 0.5, "since": "dmd"}}},
+            "since needs all weights",
+        ),
     ],
 )
 def test_configs_that_cannot_be_run_are_refused(changes: dict[str, object], match: str) -> None:

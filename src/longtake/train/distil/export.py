@@ -18,8 +18,8 @@ from longtake.train.checkpoint import Position, checkpoints, load_checkpoint, se
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.lora import lora_of, save_lora
 from longtake.train.distil.opening import Opened, open_model
-from longtake.train.distil.record import StageRecord, kept_record
-from longtake.train.distil.specs import CausalSpec, GuidanceSpec, LoraSpec
+from longtake.train.distil.record import StageRecord, begun_as, kept_record
+from longtake.train.distil.specs import CausalSpec, GuidanceSpec, Interpolation, LoraSpec
 from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.log import RunLog
 
@@ -31,8 +31,8 @@ LORA_FILE = "lora.safetensors"
 def export_student(run: Path, out: Path) -> None:
     """Write the averaged weights of a run's newest checkpoint, with everything that generating needs.
 
-    They go `interpolate` of the way from what the student began as. A low-rank change is merged, and kept beside the
-    model by itself. Raises UserError when `run` holds no stage.
+    Where the stage interpolates they are mixed with those of the beginning. A low-rank change is merged, and kept
+    beside the model by itself. Raises UserError when `run` holds no stage.
     """
     record = kept_record(run)
     found = checkpoints(run)
@@ -42,17 +42,16 @@ def export_student(run: Path, out: Path) -> None:
     spec = spec_of(record.config, stage_info(record.stage))
     opened, weights = open_model(record.student), select(tensors, "average")
     out.mkdir(parents=True, exist_ok=True)
+    between = spec.interpolate or Interpolation(share=1)
     if isinstance(spec.lora, LoraSpec):
-        lora = lora_of(weights, spec.lora, found[-1]).scaled(spec.interpolate)
+        lora = lora_of(weights, spec.lora, found[-1]).scaled(between.share)
         lora.merge_into(opened.transformer)
         save_lora(lora, out / LORA_FILE)
     else:
         state = {name.removeprefix("transformer."): value for name, value in weights.items()}
-        began = opened.transformer.state_dict()
-        between = {
-            name: torch.lerp(began[name].to(end), end, spec.interpolate) for name, end in state.items()
-        }
-        opened.transformer.load_state_dict(between)
+        begun = open_model(begun_as(record, between.since)).transformer.state_dict()
+        mixed = {name: torch.lerp(begun[name].to(end), end, between.share) for name, end in state.items()}
+        opened.transformer.load_state_dict(mixed)
     opened.transformer.save_pretrained(out / "transformer", dtype=getattr(torch, record.config.weights))
     _copy_parts(opened, out)
     _write_preset(record, opened, _policy(record.config, spec), run, out)

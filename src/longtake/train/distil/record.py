@@ -10,7 +10,7 @@ from longtake.errors import UserError
 from longtake.train.distil.config import DistilConfig
 from longtake.train.recipe_file import Strict, load_config
 
-__all__ = ["StageRecord", "keep_record", "kept_record"]
+__all__ = ["StageRecord", "begun_as", "keep_record", "kept_record"]
 
 FILE = "stage.yaml"
 
@@ -37,3 +37,22 @@ def kept_record(run: Path) -> StageRecord:
     if not (run / FILE).is_file():
         raise UserError(f"{run} holds no run of `longtake train stage`: {FILE} is missing")
     return load_config(str(run / FILE), StageRecord)
+
+
+def begun_as(record: StageRecord, stage: str | None) -> str:
+    """What the student began as: that of `stage`, which is this run's or that of a run before it; None: this one's.
+
+    Raises UserError when no run that led here is one of that stage.
+    """
+    here = record
+    while stage not in (None, here.stage, here.stage.replace("-", "_")):
+        model = Path(here.student)
+        runs = [folder for folder in (model, model.parent) if (folder / FILE).is_file()]
+        if not runs:
+            field = record.stage.replace("-", "_")
+            raise UserError(
+                f"interpolate.since is {stage}, but stage {here.stage} began with {model}, which is no run of a stage; "
+                f"give --student the run folder of stage {stage}, or --set {field}.interpolate=null"
+            )
+        here = kept_record(runs[0])
+    return here.student

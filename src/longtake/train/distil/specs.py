@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from longtake.models.steps import OdeSpec as Sampling
 from longtake.train.config import Levels, OptimiserConfig, Stage
@@ -17,6 +17,15 @@ class LoraSpec(Strict):
     rank: PositiveInt
     alpha: PositiveFloat
     """The change counts alpha/rank."""
+
+
+class Interpolation(Strict):
+    """Weights between two models, each number by itself (WiSE-FT, arXiv 2109.01903)."""
+
+    share: float = Field(gt=0, le=1)
+    """Of the way from the beginning to what was trained."""
+    since: str | None = None
+    """The stage whose student's beginning is meant, this one or one before it; None: this one."""
 
 
 class Training(Strict):
@@ -38,9 +47,16 @@ class Training(Strict):
     optimiser: OptimiserConfig
     lora: LoraSpec | None = None
     """Train a low-rank change instead of all weights."""
-    interpolate: float = Field(default=1.0, gt=0, le=1)
-    """The result's weights lie this share of the way from what the student began as to what it was trained to
-    (WiSE-FT, arXiv 2109.01903); 1: all of it."""
+    interpolate: Interpolation | None = None
+    """Where between beginning and end the result's weights lie; None: at the end."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.lora and self.interpolate and self.interpolate.since:
+            raise ValueError(
+                "interpolate.since needs all weights, lora trains a change beside what it began as"
+            )
+        return self
 
     def stage(self, name: str) -> Stage:
         """As the training loop takes it."""

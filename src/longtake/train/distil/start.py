@@ -21,7 +21,7 @@ from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.export import export_student
 from longtake.train.distil.ode_pairs import make_pairs
 from longtake.train.distil.opening import MODEL, open_model, open_roles
-from longtake.train.distil.record import StageRecord, keep_record, kept_record
+from longtake.train.distil.record import StageRecord, begun_as, keep_record, kept_record
 from longtake.train.distil.stage import Distil, Roles, Streamed
 from longtake.train.distil.stages import StageInfo, spec_of, stage_info, trained_by
 from longtake.train.distributed import ALONE, Group, join
@@ -183,12 +183,15 @@ def _record(
     if before is not None:
         teacher, student = teacher or before.teacher, student or before.student
     master = _chosen("teacher", teacher, config.models.teacher) if info.teacher else None
-    return StageRecord(
+    record = StageRecord(
         stage=info.name,
         student=_chosen("student", student, config.models.student),
         teacher=master,
         config=config,
     )
+    if between := spec_of(config, info).interpolate:
+        begun_as(record, between.since)
+    return record
 
 
 def _chosen(what: str, given: str | Path | None, configured: str | None) -> str:
