@@ -23,6 +23,7 @@ from longtake.train.checkpoint import checkpoints, load_checkpoint, select
 from longtake.train.distil import start
 from longtake.train.distil.config import DistilConfig, distil_config, distil_names
 from longtake.train.distil.export import export_student
+from longtake.train.distil.mixing import mix_in, other_end
 from longtake.train.distil.record import StageRecord, keep_record, kept_record
 from longtake.train.distil.specs import Interpolation
 from longtake.train.distil.stage import Distil
@@ -100,9 +101,11 @@ def test_the_result_lies_between_beginning_and_end_where_a_stage_says_so(
         assert torch.allclose(value, 0.75 * begun[name] + 0.25 * end[name], atol=2e-3), name
 
 
-def test_the_beginning_may_be_that_of_a_stage_before(base: Path, student: Path, tmp_path: Path) -> None:
+def test_the_other_end_may_be_the_beginning_of_a_stage_before(
+    base: Path, student: Path, tmp_path: Path
+) -> None:
     assert CONFIG.self_forcing is not None
-    between = {"interpolate": {"share": 0.5, "since": "dmd"}}
+    between = {"interpolate": {"share": 0.5, "other": "dmd"}}
     chain, out = config(self_forcing=CONFIG.self_forcing.model_dump() | between), tmp_path / "sf"
     assert run_stage("self-forcing", chain, base / "set", out, teacher=base / "model", student=student)
     whole, first = weights_of(exported_with(out, tmp_path, interpolate=None)), weights_of(base / "model")
@@ -121,6 +124,22 @@ def test_the_beginning_may_be_that_of_a_stage_before(base: Path, student: Path, 
             student=base / "model",
         )
     assert not (tmp_path / "b").exists()
+
+
+def test_the_other_end_may_be_a_model_of_the_same_shape(base: Path, student: Path, tmp_path: Path) -> None:
+    other = weights_of(model_folder(tmp_path / "other", seed=5))
+    between = Interpolation(share=0.5, other=str(tmp_path / "other"))
+    mixed, end = (
+        weights_of(exported_with(student, tmp_path, interpolate=between)),
+        weights_of(student / "model"),
+    )
+    for name, value in mixed.items():
+        assert torch.allclose(value, torch.lerp(other[name], end[name], 0.5), atol=2e-3), name
+    with pytest.raises(UserError, match="neither a stage, nor a preset, nor a folder"):
+        other_end(kept_record(student), "nothing")
+    larger = model_folder(tmp_path / "larger", wan=replace(WAN, num_layers=WAN.num_layers + 1))
+    with pytest.raises(UserError, match="names or shapes; use one that began as the same network"):
+        mix_in(WanTransformer.from_pretrained(student / "model" / "transformer"), str(larger), 0.5)
 
 
 def test_the_next_stage_takes_the_run_folder_of_the_last(base: Path, student: Path, tmp_path: Path) -> None:
@@ -321,8 +340,8 @@ def test_published_numbers() -> None:
         ({"long_tuning": {"advance": 3}}, "whole blocks of 2"),
         ({"long_tuning": {"batch_size": 2}}, "one live rollout"),
         (
-            {"dmd": {"lora": {"rank": 2, "alpha": 2}, "interpolate": {"share": 0.5, "since": "dmd"}}},
-            "since needs all weights",
+            {"dmd": {"lora": {"rank": 2, "alpha": 2}, "interpolate": {"share": 0.5, "other": "dmd"}}},
+            "other needs all weights",
         ),
     ],
 )

@@ -17,8 +17,9 @@ from longtake.models.text import TextEncoder
 from longtake.train.checkpoint import Position, checkpoints, load_checkpoint, select
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.lora import lora_of, save_lora
+from longtake.train.distil.mixing import mix_in, other_end
 from longtake.train.distil.opening import Opened, open_model
-from longtake.train.distil.record import StageRecord, begun_as, kept_record
+from longtake.train.distil.record import StageRecord, kept_record
 from longtake.train.distil.specs import CausalSpec, GuidanceSpec, Interpolation, LoraSpec
 from longtake.train.distil.stages import spec_of, stage_info
 from longtake.train.log import RunLog
@@ -31,8 +32,8 @@ LORA_FILE = "lora.safetensors"
 def export_student(run: Path, out: Path) -> None:
     """Write the averaged weights of a run's newest checkpoint, with everything that generating needs.
 
-    Where the stage interpolates they are mixed with those of the beginning. A low-rank change is merged, and kept
-    beside the model by itself. Raises UserError when `run` holds no stage.
+    Where the stage says so they are mixed with another model's. A low-rank change is merged, and kept beside the model
+    by itself. Raises UserError when `run` holds no stage.
     """
     record = kept_record(run)
     found = checkpoints(run)
@@ -49,9 +50,9 @@ def export_student(run: Path, out: Path) -> None:
         save_lora(lora, out / LORA_FILE)
     else:
         state = {name.removeprefix("transformer."): value for name, value in weights.items()}
-        begun = open_model(begun_as(record, between.since)).transformer.state_dict()
-        mixed = {name: torch.lerp(begun[name].to(end), end, between.share) for name, end in state.items()}
-        opened.transformer.load_state_dict(mixed)
+        opened.transformer.load_state_dict(state)
+        if between.share < 1:
+            mix_in(opened.transformer, other_end(record, between.other), 1 - between.share)
     opened.transformer.save_pretrained(out / "transformer", dtype=getattr(torch, record.config.weights))
     _copy_parts(opened, out)
     _write_preset(record, opened, _policy(record.config, spec), run, out)

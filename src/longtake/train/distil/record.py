@@ -39,19 +39,19 @@ def kept_record(run: Path) -> StageRecord:
     return load_config(str(run / FILE), StageRecord)
 
 
-def begun_as(record: StageRecord, stage: str | None) -> str:
-    """What the student began as: that of `stage`, which is this run's or that of a run before it; None: this one's.
+def begun_as(record: StageRecord, stage: str) -> str:
+    """What the student of `stage` began as, which is this run's or that of a run before it.
 
     Raises UserError when no run that led here is one of that stage.
     """
     here = record
-    while stage not in (None, here.stage, here.stage.replace("-", "_")):
+    while stage != here.stage:
         model = Path(here.student)
         runs = [folder for folder in (model, model.parent) if (folder / FILE).is_file()]
         if not runs:
             field = record.stage.replace("-", "_")
             raise UserError(
-                f"interpolate.since is {stage}, but stage {here.stage} began with {model}, which is no run of a stage; "
+                f"interpolate.other is {stage}, but stage {here.stage} began with {model}, which is no run of a stage; "
                 f"give --student the run folder of stage {stage}, or --set {field}.interpolate=null"
             )
         here = kept_record(runs[0])

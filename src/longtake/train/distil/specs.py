@@ -20,12 +20,13 @@ class LoraSpec(Strict):
 
 
 class Interpolation(Strict):
-    """Weights between two models, each number by itself (WiSE-FT, arXiv 2109.01903)."""
+    """Weights between two models, each number by itself (WiSE-FT, arXiv 2109.01903; model soups, arXiv 2203.05482)."""
 
     share: float = Field(gt=0, le=1)
-    """Of the way from the beginning to what was trained."""
-    since: str | None = None
-    """The stage whose student's beginning is meant, this one or one before it; None: this one."""
+    """Of the way from the other model to what was trained."""
+    other: str | None = None
+    """A stage, this one or one before it: what its student began as. Or a model: a preset, a folder, a run's folder.
+    None: what this stage's student began as."""
 
 
 class Training(Strict):
@@ -52,9 +53,9 @@ class Training(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.lora and self.interpolate and self.interpolate.since:
+        if self.lora and self.interpolate and self.interpolate.other:
             raise ValueError(
-                "interpolate.since needs all weights, lora trains a change beside what it began as"
+                "interpolate.other needs all weights, lora trains a change beside what it began as"
             )
         return self
 

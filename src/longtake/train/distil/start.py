@@ -19,9 +19,10 @@ from longtake.train.distil.causal import Causal
 from longtake.train.distil.clips import Clips
 from longtake.train.distil.config import DistilConfig
 from longtake.train.distil.export import export_student
+from longtake.train.distil.mixing import other_end
 from longtake.train.distil.ode_pairs import make_pairs
 from longtake.train.distil.opening import MODEL, open_model, open_roles
-from longtake.train.distil.record import StageRecord, begun_as, keep_record, kept_record
+from longtake.train.distil.record import StageRecord, keep_record, kept_record
 from longtake.train.distil.stage import Distil, Roles, Streamed
 from longtake.train.distil.stages import StageInfo, spec_of, stage_info, trained_by
 from longtake.train.distributed import ALONE, Group, join
@@ -190,7 +191,7 @@ def _record(
         config=config,
     )
     if between := spec_of(config, info).interpolate:
-        begun_as(record, between.since)
+        other_end(record, between.other)
     return record
 
 
