@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 import longtake
+from longtake.models.wan import WanTransformer
 from longtake.train.chain.config import ChainConfig, chain_config
 from longtake.train.chain.run import Chain
 from longtake.train.chain.state import ChainState
@@ -32,6 +34,15 @@ def run(config: ChainConfig, folder: Path, said: list[str] | None = None, **opti
     return chain.run(**options)  # type: ignore[arg-type]
 
 
+def weights(model: Path) -> dict[str, Tensor]:
+    return WanTransformer.from_pretrained(model / "transformer").float().state_dict()
+
+
+def averaged(run: Path) -> dict[str, Tensor]:
+    _, tensors = load_checkpoint(checkpoints(run)[-1])
+    return {name.removeprefix("transformer."): value for name, value in select(tensors, "average").items()}
+
+
 def test_the_chain_goes_from_nothing_to_a_student_that_streams(tmp_path: Path) -> None:
     config, said = short(), list[str]()
     assert run(config, tmp_path, said)
@@ -43,12 +54,15 @@ def test_the_chain_goes_from_nothing_to_a_student_that_streams(tmp_path: Path) -
     for stage in config.stages:
         assert (tmp_path / stage / "gate.png").exists(), stage
         assert (tmp_path / stage / "loss.png").exists(), stage
-    _, tensors = load_checkpoint(checkpoints(tmp_path / "self-forcing")[-1])
     student = longtake.load(tmp_path / "self-forcing" / "model")
-    stored = select(tensors, "average")
-    for name, value in student.backbone.named_parameters():
-        kept = stored[f"transformer.{name}"].half().to(value.dtype)  # a CPU with AMX loads bfloat16
-        assert torch.equal(value, kept), f"{name} is not the averaged weight of the run"
+    other, trained = weights(tmp_path / "consistency" / "model"), averaged(tmp_path / "self-forcing")
+    mixed = weights(tmp_path / "self-forcing" / "model")
+    for name, value in weights(tmp_path / "dmd" / "model").items():
+        assert torch.equal(value, averaged(tmp_path / "dmd")[name].half().float()), (
+            f"{name} is not dmd's average"
+        )
+        between = torch.lerp(other[name], trained[name], 0.65)
+        assert torch.allclose(mixed[name], between, atol=1e-3), f"{name} is not where the recipe says"
     [chunk] = student.stream("a red sphere rolls to the right", seed=1, num_frames=9)
     assert chunk.frames.shape == (9, 96, 96, 3)
 
