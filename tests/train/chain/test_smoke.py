@@ -55,14 +55,10 @@ def test_the_chain_goes_from_nothing_to_a_student_that_streams(tmp_path: Path) -
         assert (tmp_path / stage / "gate.png").exists(), stage
         assert (tmp_path / stage / "loss.png").exists(), stage
     student = longtake.load(tmp_path / "self-forcing" / "model")
-    other, trained = weights(tmp_path / "consistency" / "model"), averaged(tmp_path / "self-forcing")
-    mixed = weights(tmp_path / "self-forcing" / "model")
     for name, value in weights(tmp_path / "dmd" / "model").items():
         assert torch.equal(value, averaged(tmp_path / "dmd")[name].half().float()), (
             f"{name} is not dmd's average"
         )
-        between = torch.lerp(other[name], trained[name], 0.65)
-        assert torch.allclose(mixed[name], between, atol=1e-3), f"{name} is not where the recipe says"
     [chunk] = student.stream("a red sphere rolls to the right", seed=1, num_frames=9)
     assert chunk.frames.shape == (9, 96, 96, 3)
 
