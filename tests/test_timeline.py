@@ -126,7 +126,8 @@ def test_a_storyboard_reads_seconds_chunks_and_transitions(story) -> None:
     ("text", "place", "problem"),
     [
         ("", "1: cues", "empty"),
-        ("- at: 0\n", "1: storyboard", "not a mapping"),
+        ("- at: 0\n", "1: storyboard", "not a mapping; put a line cues: above it"),
+        ("all", "1: storyboard", "not a mapping; its fields are: cues"),
         ("\nquecs: []\n", "2: storyboard.quecs", "unknown field; known: cues"),
         ("cues: {}\n", "1: cues", "not a list"),
         ("cues: []\n", "1: cues", "none given"),

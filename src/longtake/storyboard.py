@@ -85,6 +85,8 @@ def _compose(path: Path) -> yaml.Node:
         raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {problem}") from error
     if root is None:
         raise UserError(f"{path}:1: cues: missing, the file is empty; give a list of cues")
+    if isinstance(root, yaml.SequenceNode):
+        raise _error(path, root, "storyboard", "a list, not a mapping; put a line cues: above it")
     return root
 
 

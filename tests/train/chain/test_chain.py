@@ -216,7 +216,8 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
         return True
 
     monkeypatch.setattr(module, "run_stage", note)
-    config = chain_config("mini-student")
+    stages_of_a_chain = ("guidance", "dmd", "self-forcing", "long-tuning")
+    config = chain_config("mini-student").model_copy(update={"stages": stages_of_a_chain})
     doing = module.works(config, module.Resources())
     for place, stage in enumerate(config.stages):
         stages = {name: tmp_path / name for name in config.stages[:place]}
