@@ -206,8 +206,9 @@ def test_chains_are_read_by_name_or_path(tmp_path: Path) -> None:
         assert chain_config(name).stages
 
 
+@pytest.mark.parametrize("guided", [True, False])
 def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guided: bool
 ) -> None:
     asked = dict[str, tuple[object, object]]()
 
@@ -216,18 +217,19 @@ def test_a_model_that_knows_both_masks_is_its_own_causal_teacher(
         return True
 
     monkeypatch.setattr(module, "run_stage", note)
-    stages_of_a_chain = ("guidance", "dmd", "self-forcing", "long-tuning")
-    config = chain_config("mini-student").model_copy(update={"stages": stages_of_a_chain})
+    config = chain_config("mini-student")
+    if guided:
+        more = ("guidance", *config.stages, "long-tuning")
+        config = config.model_copy(update={"stages": more})
     doing = module.works(config, module.Resources())
     for place, stage in enumerate(config.stages):
         stages = {name: tmp_path / name for name in config.stages[:place]}
         doing[stage](Job(folder=tmp_path / stage, data=tmp_path, stages=stages))
     base = "mini-teacher"
-    assert asked == {
-        "guidance": (base, base),
-        "dmd": (base, tmp_path / "guidance"),
+    around = {"guidance": (base, base), "long-tuning": (base, tmp_path / "self-forcing")} if guided else {}
+    assert asked == around | {
+        "dmd": (base, tmp_path / "guidance" if guided else base),
         "self-forcing": (base, tmp_path / "dmd"),
-        "long-tuning": (base, tmp_path / "self-forcing"),
     }
 
 
